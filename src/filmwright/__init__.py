@@ -1,0 +1,121 @@
+"""Filmwright turns words into film on machines you own.
+
+    import filmwright
+
+    clip = filmwright.generate("a red ball drops onto a wooden floor and bounces")
+    clip.save("film.mp4")
+
+Names are loaded when they are first used, so `import filmwright` is instant and reads no tensor library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from filmwright.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from filmwright.engine.build_request import build_request
+    from filmwright.engine.generate import generate
+    from filmwright.engine.sidecar import Sidecar, read_sidecar
+    from filmwright.media.clips import Clip
+    from filmwright.media.video import read_video
+    from filmwright.spec.errors import (
+        BadRequest,
+        Cancelled,
+        DoesNotFit,
+        FilmwrightError,
+        MediaError,
+        WeightsError,
+    )
+    from filmwright.spec.events import Event, Finished, Progress, Started, Warned
+    from filmwright.spec.request import (
+        CameraPath,
+        Control,
+        ImageRef,
+        Keyframe,
+        MotionBrush,
+        Prefix,
+        Request,
+        Track,
+    )
+    from filmwright.spec.shapes import LatentShape, VideoShape
+    from filmwright.weights.card import ModelCard, load_card
+
+__all__ = [
+    "BadRequest",
+    "CameraPath",
+    "Cancelled",
+    "Clip",
+    "Control",
+    "DoesNotFit",
+    "Event",
+    "FilmwrightError",
+    "Finished",
+    "ImageRef",
+    "Keyframe",
+    "LatentShape",
+    "MediaError",
+    "ModelCard",
+    "MotionBrush",
+    "Prefix",
+    "Progress",
+    "Request",
+    "Sidecar",
+    "Started",
+    "Track",
+    "VideoShape",
+    "Warned",
+    "WeightsError",
+    "__version__",
+    "build_request",
+    "generate",
+    "load_card",
+    "read_sidecar",
+    "read_video",
+]
+
+_HOMES = {
+    "filmwright.engine.build_request": ("build_request",),
+    "filmwright.engine.generate": ("generate",),
+    "filmwright.engine.sidecar": ("Sidecar", "read_sidecar"),
+    "filmwright.media.clips": ("Clip",),
+    "filmwright.media.video": ("read_video",),
+    "filmwright.spec.errors": (
+        "BadRequest",
+        "Cancelled",
+        "DoesNotFit",
+        "FilmwrightError",
+        "MediaError",
+        "WeightsError",
+    ),
+    "filmwright.spec.events": ("Event", "Finished", "Progress", "Started", "Warned"),
+    "filmwright.spec.request": (
+        "CameraPath",
+        "Control",
+        "ImageRef",
+        "Keyframe",
+        "MotionBrush",
+        "Prefix",
+        "Request",
+        "Track",
+    ),
+    "filmwright.spec.shapes": ("LatentShape", "VideoShape"),
+    "filmwright.weights.card": ("ModelCard", "load_card"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import the room that holds `name` and return it (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'filmwright' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,112 @@
+"""`filmwright generate`: a prompt becomes a clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filmwright.cli.progress import Drawing
+from filmwright.spec.errors import BadRequest
+
+__all__ = ["generate", "output_paths"]
+
+DEFAULT_OUT = Path("film.mp4")
+MAX_COUNT = 1000
+
+
+def generate(
+    prompt: Annotated[str | None, typer.Argument(help="What the clip shows.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="PATH", help="Where the clip goes: film.mp4; film.json lies beside it."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, such as 256x160.")] = None,
+    aspect: Annotated[str | None, typer.Option(metavar="W:H", help="Instead of a size, such as 16:9.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Length in frames, 4k+1, instead of seconds.")] = None,
+    fps: Annotated[int | None, typer.Option(help="Frames a second.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same clip; drawn if not given.")] = None,
+    count: Annotated[int, typer.Option(help="How many clips, from this seed on.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps: more is slower and finer.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strongly the prompt counts; 1 is not at all more.")] = None,
+    negative: Annotated[str | None, typer.Option(metavar="TEXT", help="What the clip should not show.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
+    camera: Annotated[str | None, typer.Option(metavar="MOVE", help="A camera move, such as push-in.")] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="CLIP.json", help="Make an earlier clip again; other options change it."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
+    sampler: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Make a clip from words."""
+    from filmwright.engine.build_request import build_request
+    from filmwright.engine.sidecar import read_sidecar, sidecar_path
+    from filmwright.media.files import check_output
+
+    if not 1 <= count <= MAX_COUNT:
+        raise BadRequest(f"{count} clips are out of range: --count takes 1 to {MAX_COUNT}")
+    first = build_request(
+        prompt,
+        model=model,
+        size=size,
+        aspect=aspect,
+        seconds=seconds,
+        num_frames=frames,
+        fps=fps,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        sampler=sampler,
+        negative=negative,
+        image=image,
+        camera=camera,
+        base=read_sidecar(again).request if again else None,
+    )
+    if out is None:
+        out = again.with_name(f"{again.stem}-again.mp4") if again else DEFAULT_OUT
+    paths = output_paths(out, count)
+    requests = [build_request(base=first, seed=first.seed + index) for index in range(count)]
+    for path in paths:
+        check_output(path, suffixes=(".mp4",))
+        check_output(sidecar_path(path))
+
+    from filmwright.engine.generate import generate as make
+
+    results = []
+    for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
+        with Drawing(title=f"{index + 1}/{count} " if count > 1 else "", quiet=as_json) as drawing:
+            clip = make(request, path=path, on_event=drawing)
+        if not as_json:
+            typer.echo(
+                f"{path}: {request.width}x{request.height}, {len(clip.frames)} frames, {clip.seconds:.2f} s, "
+                f"seed {request.seed}"
+            )
+        results.append(
+            {
+                "path": str(path),
+                "sidecar": str(sidecar_path(path)),
+                "width": request.width,
+                "height": request.height,
+                "num_frames": len(clip.frames),
+                "fps": clip.fps,
+                "seconds": clip.seconds,
+                "seed": request.seed,
+                "request_digest": request.digest(),
+                "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
+            }
+        )
+    if as_json:
+        typer.echo(json.dumps({"clips": results}, ensure_ascii=False))
+
+
+def output_paths(out: Path, count: int) -> list[Path]:
+    """film.mp4 for one clip; film-1.mp4, film-2.mp4 ... for several, numbered so that they sort."""
+    if count == 1:
+        return [out]
+    digits = len(str(count))
+    return [out.with_name(f"{out.stem}-{index:0{digits}d}{out.suffix}") for index in range(1, count + 1)]

@@ -1,0 +1,98 @@
+"""The `filmwright` command: hands over to one file a command group, and turns every error into one line.
+
+Nothing heavy is imported here or at the top of a group: `--help` and every bad-input error come back at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from filmwright.cli.evaluate import evaluate
+from filmwright.cli.generate import generate
+from filmwright.cli.models import models
+from filmwright.cli.train import train_app
+from filmwright.cli.world import world_app
+from filmwright.spec.errors import Cancelled, FilmwrightError
+from filmwright.version import VERSION
+
+__all__ = ["app", "main", "run"]
+
+EXIT_CANCELLED = 130  # 128 + SIGINT, as shells count
+EXIT_PIPE = 141  # 128 + SIGPIPE
+
+app = typer.Typer(
+    name="filmwright",
+    help="Words into film on machines you own.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(generate)
+app.command()(models)
+app.command()(evaluate)
+app.add_typer(train_app, name="train")
+app.add_typer(world_app, name="world")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"filmwright {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Words into film on machines you own."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code; errors are one line on stderr, or JSON on stdout with --json."""
+    as_json = "--json" in arguments
+    try:
+        code = app(list(arguments), prog_name="filmwright", standalone_mode=False)
+    except FilmwrightError as error:
+        return _report(error.code, str(error), error.exit_code, as_json=as_json)
+    except TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        return _report("usage", f"{message.rstrip('.')}; see --help", 2, as_json=as_json) if message else 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = EXIT_CANCELLED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is silent
+        return EXIT_PIPE
+    if code == EXIT_CANCELLED:
+        return _report(Cancelled.code, "cancelled; nothing half written is left", code, as_json=as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _report(code: str, message: str, exit_code: int, *, as_json: bool) -> int:
+    line = " ".join(message.split())
+    if as_json:
+        typer.echo(json.dumps({"error": {"code": code, "message": line}}, ensure_ascii=False))
+    else:
+        typer.echo(f"error: {line}", err=True)
+    return exit_code
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)  # a polite kill cleans up like Ctrl-C
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,204 @@
+"""Simulated clips on disk: a folder of small shards, each written aside and renamed, so that writing can be resumed.
+
+A shard of n clips is three files with one number:
+    frames-00000.npy   uint8 [n, T, H, W, 3], memory-mapped when read
+    truth-00000.npz    boxes float32 [n, T, 4] of the first subject (x0, y0, x1, y1 as shares of the picture; NaN unseen),
+                       tracks float32 [n, P, T, 2] in pixels, seen bool [n, P, T], eye, rotation, fov of the camera
+    clips-00000.jsonl  one line a clip: seed, split, script, captions, log; written last: it makes the shard count
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmwright.spec.errors import BadRequest
+from filmwright.world.scene import CameraPose, Script
+
+__all__ = ["ClipRecord", "Shards", "write_shards"]
+
+CAPTIONS = 8  # different captions a clip
+TRACKS = 8  # points followed a clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRecord:
+    """What is known of one clip besides its frames."""
+
+    index: int
+    seed: int
+    split: str
+    script: dict[str, Any]
+    captions: tuple[str, ...]
+    log: tuple[dict[str, Any], ...]
+    shard: int
+    row: int
+
+
+class Shards:
+    """Random access to a folder of shards; frames stay on disk until asked for."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.records: list[ClipRecord] = []
+        self._frames: dict[int, NDArray[np.uint8]] = {}
+        self._truth: dict[int, dict[str, NDArray[Any]]] = {}
+        for path in sorted(self.folder.glob("clips-*.jsonl")):
+            shard = int(path.stem.split("-")[1])
+            for row, line in enumerate(path.read_text().splitlines()):
+                item = json.loads(line)
+                item["captions"], item["log"] = tuple(item["captions"]), tuple(item["log"])
+                self.records.append(ClipRecord(index=len(self.records), shard=shard, row=row, **item))
+        if not self.records:
+            raise BadRequest(f"{folder} holds no clips: make some with `filmwright world shards --out {folder}`")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def select(self, split: str) -> list[int]:
+        """Indices of the clips of a split: train, validation or held_out."""
+        return [r.index for r in self.records if r.split == split]
+
+    def frames(self, index: int) -> NDArray[np.uint8]:
+        """Frames uint8 [T, H, W, 3] of a clip, memory-mapped."""
+        record = self.records[index]
+        if record.shard not in self._frames:
+            self._frames[record.shard] = np.load(self.folder / f"frames-{record.shard:05d}.npy", mmap_mode="r")
+        return self._frames[record.shard][record.row]
+
+    def truth(self, index: int) -> dict[str, NDArray[Any]]:
+        """Boxes, tracks and camera of a clip."""
+        record = self.records[index]
+        if record.shard not in self._truth:
+            with np.load(self.folder / f"truth-{record.shard:05d}.npz") as file:
+                self._truth[record.shard] = {k: file[k] for k in file.files}
+        return {k: v[record.row] for k, v in self._truth[record.shard].items()}
+
+    def camera(self, index: int) -> CameraPose:
+        """The camera of a clip."""
+        truth = self.truth(index)
+        return CameraPose(eye=truth["eye"], rotation=truth["rotation"], fov=truth["fov"])
+
+
+def write_shards(
+    out: Path,
+    *,
+    count: int,
+    seed: int,
+    part: str,
+    split: str = "train",
+    width: int = 256,
+    height: int = 160,
+    num_frames: int = 33,
+    fps: int = 16,
+    workers: int = 1,
+    clips_per_shard: int = 64,
+    device: str = "cpu",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Renders `count` clips from `seed` on into `out`; shards already there are kept. Returns how many clips are there.
+
+    Training and validation shards leave out held-out combinations; `held_out` shards hold nothing else.
+
+    Raises:
+        BadRequest: unknown split, or a count that is not positive.
+    """
+    if split not in ("train", "validation", "held_out"):
+        raise BadRequest(f"unknown split {split!r}: train, validation or held_out")
+    if count < 1:
+        raise BadRequest(f"{count} clips cannot be written: --count must be at least 1")
+    out.mkdir(parents=True, exist_ok=True)
+    shape = {"width": width, "height": height, "num_frames": num_frames, "fps": fps}
+    jobs = []
+    for first in range(0, count, clips_per_shard):
+        n = min(clips_per_shard, count - first)
+        jobs.append((out, first // clips_per_shard, n, seed, first, part, split, shape, device))
+    done = 0
+    if workers <= 1:
+        results: Iterator[int] = map(_write_shard, jobs)
+        for n in results:
+            done += n
+            if on_progress:
+                on_progress(done, count)
+        return done
+    with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
+        for n in pool.imap_unordered(_write_shard, jobs):
+            done += n
+            if on_progress:
+                on_progress(done, count)
+    return done
+
+
+def seeds(seed: int, first: int, part: str, split: str, shape: dict[str, int]) -> Iterator[tuple[int, Script]]:
+    """Seeds from `seed * 10^7 + first * 100` on whose scripts belong to the split."""
+    from filmwright.world.author import write_script
+    from filmwright.world.splits import held_out
+
+    candidate = seed * 10_000_000 + first * 100
+    while True:
+        script = write_script(candidate, part, **shape)
+        if held_out(script) == (split == "held_out"):
+            yield candidate, script
+        candidate += 1
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], str]) -> int:
+    from filmwright.world.sample import world_clip
+
+    out, shard, n, seed, first, part, split, shape, device = job
+    target = out / f"clips-{shard:05d}.jsonl"
+    if target.exists():
+        return len(target.read_text().splitlines())
+    frames: list[NDArray[np.uint8]] = []
+    truth: dict[str, list[NDArray[Any]]] = {k: [] for k in ("boxes", "tracks", "seen", "eye", "rotation", "fov")}
+    lines: list[str] = []
+    for clip_seed, script in seeds(seed, first, part, split, shape):
+        clip = world_clip(clip_seed, part, **shape, captions=CAPTIONS, points=TRACKS, device=device)
+        frames.append(clip.rendered.frames)
+        first_body = np.isin(clip.rendered.ids, np.flatnonzero(clip.take.subject == 0) + 1)
+        truth["boxes"].append(boxes(first_body))
+        truth["tracks"].append(clip.tracks.astype(np.float32))
+        truth["seen"].append(clip.seen)
+        camera = clip.take.stage.camera
+        for key, value in (("eye", camera.eye), ("rotation", camera.rotation), ("fov", camera.fov)):
+            truth[key].append(value)
+        log = [asdict(h) for h in clip.take.log]
+        record = {"seed": clip_seed, "split": split, "script": asdict(script), "captions": clip.captions, "log": log}
+        lines.append(json.dumps(record))
+        if len(lines) == n:
+            break
+    _save(out / f"frames-{shard:05d}.npy", lambda path: np.save(path, np.stack(frames)))
+    _save(out / f"truth-{shard:05d}.npz", lambda path: np.savez(path, **{k: np.stack(v) for k, v in truth.items()}))
+    _save(target, lambda path: path.write_text("\n".join(lines) + "\n"))
+    return n
+
+
+def boxes(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Masks [T, H, W] -> bounding boxes [T, 4] as shares of the picture, NaN where nothing is seen."""
+    t, h, w = mask.shape
+    result = np.full((t, 4), np.nan, np.float32)
+    for i in range(t):
+        ys, xs = np.nonzero(mask[i])
+        if len(xs):
+            result[i] = xs.min() / w, ys.min() / h, (xs.max() + 1) / w, (ys.max() + 1) / h
+    return result
+
+
+def _save(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes aside and renames."""
+    aside = path.with_name(f".aside-{path.name}")
+    write(aside)
+    aside.replace(path)

@@ -1,0 +1,300 @@
+"""From what a person asked for to a complete `Request`, or one line that says what is wrong with it.
+
+No tensor library is imported on the way: a typo is answered at once. What a person left open comes from the model's
+card; what a person stated is taken or refused, never bent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from filmwright.media.files import digest_file
+from filmwright.media.image import check_image
+from filmwright.spec.errors import BadRequest
+from filmwright.spec.request import CameraPath, Control, ImageRef, Keyframe, MotionBrush, Prefix, Request
+from filmwright.spec.shapes import TEMPORAL_FACTOR
+from filmwright.weights.card import ModelCard, load_card
+
+__all__ = ["DEFAULT_MODEL", "MAX_PROMPT_LETTERS", "build_request", "check_request", "size_for_aspect"]
+
+Value = TypeVar("Value")
+
+DEFAULT_MODEL = "pocket"
+MAX_PROMPT_LETTERS = 1000
+NATIVE_TOLERANCE = 0.12  # how far, as a log ratio, a native size may be from the aspect asked for
+AREA_WEIGHT = 0.2  # how much a doubled area counts beside a doubled aspect, when no native size is near
+SEED_BITS = 31  # of a seed drawn for the user: short enough to be typed again
+
+
+def build_request(
+    prompt: str | None = None,
+    *,
+    model: str | None = None,
+    size: str | tuple[int, int] | None = None,
+    aspect: str | None = None,
+    seconds: float | None = None,
+    num_frames: int | None = None,
+    fps: int | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    sampler: str | None = None,
+    negative: str | None = None,
+    image: Path | str | None = None,
+    camera: str | None = None,
+    base: Request | None = None,
+) -> Request:
+    """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
+
+    Args:
+        prompt: what the clip shows, up to 1,000 letters.
+        model: a name in `weights.card.CARDS`.
+        size: (width, height) in pixels, or as text "256x160".
+        aspect: "16:9" instead of a size: the nearest that the model makes.
+        seconds: length instead of `num_frames`: the nearest 4k+1 frames.
+        num_frames: length in frames, 4k+1.
+        fps: frames a second.
+        seed: of the noise; drawn at random when None.
+        steps: of the sampler.
+        guidance: weight of the prompt against no prompt; 1 is none.
+        sampler: a name on the model's card.
+        negative: what the clip should not show.
+        image: the first frame, any still picture.
+        camera: a named camera move on the model's card.
+        base: the request of an earlier clip, such as a sidecar's.
+
+    Raises:
+        BadRequest: anything that the model cannot do; the message says what, the numbers and the remedy.
+        MediaError: the image cannot be used.
+    """
+    card = load_card(model if model is not None else base.model if base else DEFAULT_MODEL)
+    if size is not None and aspect is not None:
+        raise BadRequest("both a size and an aspect were given: give one of them")
+    if seconds is not None and num_frames is not None:
+        raise BadRequest("both seconds and frames were given: give one of them")
+    if prompt is None and base is None:
+        raise BadRequest("there is no prompt: say in a few words what the clip shows")
+    rate = _given(fps, base.fps if base else card.fps)
+    _check_rate(rate, card)
+    if aspect is not None:
+        width, height = size_for_aspect(aspect, card)
+    elif size is not None:
+        width, height = _parse_size(size) if isinstance(size, str) else size
+    else:
+        width, height = (base.width, base.height) if base else card.native_sizes[0]
+    if seconds is not None:
+        num_frames = _frames_for(seconds, rate, card)
+    values = {
+        "model": card.name,
+        "prompt": _tidy(prompt if prompt is not None else base.prompt if base else ""),
+        "negative": _tidy(_given(negative, base.negative if base else "")),
+        "width": width,
+        "height": height,
+        "num_frames": _given(num_frames, base.num_frames if base else card.num_frames),
+        "fps": rate,
+        "seed": _given(seed, base.seed if base else secrets.randbits(SEED_BITS)),
+        "steps": _given(steps, base.steps if base else card.steps),
+        "guidance": _given(guidance, base.guidance if base else card.guidance),
+        "sampler": _given(sampler, base.sampler if base else card.sampler),
+        "controls": _controls(image, camera, base.controls if base else ()),
+    }
+    request = Request.model_construct(**values)  # checked next, in our words; then once more by the types
+    check_request(request, card)
+    return Request.model_validate(request.model_dump())
+
+
+def check_request(request: Request, card: ModelCard | None = None) -> None:
+    """See that the model can do all that the request asks.
+
+    Raises:
+        BadRequest: it cannot, or a picture has changed since the request was made.
+        MediaError: a picture cannot be read.
+    """
+    card = card or load_card(request.model)
+    _check_text("prompt", request.prompt)
+    if not request.prompt.strip():
+        raise BadRequest("the prompt is empty: say in a few words what the clip shows")
+    _check_text("negative prompt", request.negative)
+    _check_size(request.width, request.height, card)
+    _check_rate(request.fps, card)
+    _check_frames(request.num_frames, card)
+    if not 0 <= request.seed < 2**63:
+        raise BadRequest(f"seed {request.seed} is out of range: it must be from 0 to {2**63 - 1}")
+    if not 1 <= request.steps <= card.max_steps:
+        raise BadRequest(
+            f"{request.steps} steps are out of range: model {card.name!r} takes 1 to {card.max_steps}, "
+            f"{card.steps} by default"
+        )
+    if not 0 <= request.guidance <= card.max_guidance:  # false for NaN too
+        raise BadRequest(
+            f"guidance {request.guidance:g} is out of range: model {card.name!r} takes 0 to {card.max_guidance:g}, "
+            f"{card.guidance:g} by default"
+        )
+    _check_name("sampler", request.sampler, card.samplers)
+    _check_controls(request, card)
+
+
+def size_for_aspect(aspect: str, card: ModelCard) -> tuple[int, int]:
+    """The (width, height) for "16:9": a native size if one is near, else the nearest size that the model makes.
+
+    Raises:
+        BadRequest: not of the form W:H, or beyond what the model's sides allow.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[:/x]\s*(\d+(?:\.\d+)?)\s*", aspect)
+    if not match or not float(match[1]) or not float(match[2]):
+        raise BadRequest(f"aspect {aspect!r} is not understood: write it as width:height, such as 16:9")
+    wanted = math.log(float(match[1]) / float(match[2]))
+    limit = card.max_side / card.min_side
+    if abs(wanted) > math.log(limit) + NATIVE_TOLERANCE:
+        raise BadRequest(
+            f"aspect {aspect} is out of range: model {card.name!r} makes up to {limit:g}:1 and 1:{limit:g}"
+        )
+    native_width, native_height = card.native_sizes[0]
+
+    def distance(size: tuple[int, int]) -> float:
+        area = math.log(size[0] * size[1] / (native_width * native_height))
+        return abs(math.log(size[0] / size[1]) - wanted) + AREA_WEIGHT * abs(area)
+
+    near = [size for size in card.native_sizes if abs(math.log(size[0] / size[1]) - wanted) <= NATIVE_TOLERANCE]
+    sides = range(card.min_side, card.max_side + 1, card.side_multiple)
+    return min(near or [(width, height) for width in sides for height in sides], key=distance)
+
+
+def _given(value: Value | None, otherwise: Value) -> Value:
+    return otherwise if value is None else value
+
+
+def _tidy(text: str) -> str:
+    """One line, single spaces."""
+    return " ".join(text.split())
+
+
+def _parse_size(size: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*([+-]?\d{1,9})\s*[xX×*]\s*([+-]?\d{1,9})\s*", size)
+    if not match:
+        raise BadRequest(f"size {size!r} is not understood: write it as width x height in pixels, such as 256x160")
+    return int(match[1]), int(match[2])
+
+
+def _frames_for(seconds: float, fps: int, card: ModelCard) -> int:
+    """The nearest 4k+1 frames for a length in seconds."""
+    low, high = card.min_frames / fps, card.max_frames / fps
+    frames = seconds * fps
+    if math.isfinite(frames) and seconds > 0:
+        nearest = TEMPORAL_FACTOR * max(round((frames - 1) / TEMPORAL_FACTOR), 0) + 1
+        if card.min_frames <= nearest <= card.max_frames:
+            return nearest
+    raise BadRequest(
+        f"{seconds:g} seconds are out of range: model {card.name!r} makes {low:.2f} to {high:.2f} seconds at {fps} fps"
+    )
+
+
+def _controls(image: Path | str | None, camera: str | None, base: tuple[Control, ...]) -> tuple[Control, ...]:
+    """The base's controls with the first frame and the camera move replaced where they are given."""
+    kept: list[Control] = list(base)
+    if image is not None:
+        check_image(image)
+        place = str(Path(image).absolute())
+        kept = [control for control in kept if not (isinstance(control, Keyframe) and control.at == 0)]
+        kept.insert(0, Keyframe(at=0, image=ImageRef(path=place, digest=digest_file(image))))
+    if camera is not None:
+        kept = [control for control in kept if not isinstance(control, CameraPath)]
+        kept.append(CameraPath(move=camera))
+    return tuple(kept)
+
+
+def _check_text(what: str, text: str) -> None:
+    if len(text) > MAX_PROMPT_LETTERS:
+        raise BadRequest(f"the {what} has {len(text)} letters: the limit is {MAX_PROMPT_LETTERS}; shorten it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"the {what} is not valid text at letter {error.start + 1}: write it in UTF-8") from error
+
+
+def _check_size(width: int, height: int, card: ModelCard) -> None:
+    low, high, multiple = card.min_side, card.max_side, card.side_multiple
+    if min(width, height) <= 0:
+        raise BadRequest(f"size {width}x{height} is impossible: both sides must be positive, {low} to {high} pixels")
+    if width % multiple or height % multiple:
+        near = "x".join(str(_nearest_side(side, card)) for side in (width, height))
+        raise BadRequest(f"size {width}x{height} does not divide by {multiple}: the nearest is {near}")
+    if not (low <= min(width, height) and max(width, height) <= high):
+        native = ", ".join(f"{w}x{h}" for w, h in card.native_sizes)
+        raise BadRequest(
+            f"size {width}x{height} is beyond model {card.name!r}: sides of {low} to {high} pixels, best {native}"
+        )
+
+
+def _nearest_side(side: int, card: ModelCard) -> int:
+    nearest = round(side / card.side_multiple) * card.side_multiple
+    return min(max(nearest, card.min_side), card.max_side)
+
+
+def _check_rate(fps: int, card: ModelCard) -> None:
+    if not card.min_fps <= fps <= card.max_fps:
+        raise BadRequest(
+            f"{fps} fps is out of range: model {card.name!r} takes {card.min_fps} to {card.max_fps}, {card.fps} by default"
+        )
+
+
+def _check_frames(num_frames: int, card: ModelCard) -> None:
+    if not card.min_frames <= num_frames <= card.max_frames:
+        raise BadRequest(
+            f"{num_frames} frames are out of range: model {card.name!r} makes {card.min_frames} to {card.max_frames}"
+        )
+    if (num_frames - 1) % TEMPORAL_FACTOR:
+        low = num_frames - (num_frames - 1) % TEMPORAL_FACTOR
+        offers = [str(n) for n in (low, low + TEMPORAL_FACTOR) if card.min_frames <= n <= card.max_frames]
+        raise BadRequest(f"{num_frames} frames cannot be made: frames must be 4k+1, the nearest is {' or '.join(offers)}")
+
+
+def _check_name(what: str, name: str, names: Iterable[str]) -> None:
+    names = tuple(names)
+    if name in names:
+        return
+    near = get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? There" if near else "there"
+    raise BadRequest(f"unknown {what} {name!r}: {hint} is {', '.join(names)}")
+
+
+def _check_controls(request: Request, card: ModelCard) -> None:
+    for control in request.controls:
+        if control.kind not in card.controls:
+            raise BadRequest(f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls)}")
+        match control:
+            case Keyframe(at=at, image=image):
+                if at >= request.num_frames:
+                    raise BadRequest(
+                        f"a keyframe at frame {at} is past the end: {request.num_frames} frames end at "
+                        f"{request.num_frames - 1}"
+                    )
+                check_image(image.path)
+                _check_same(image)
+            case CameraPath(move=move):
+                _check_name("camera move", move, card.cameras)
+            case Prefix(clip=clip, num_frames=num_frames):
+                if num_frames >= request.num_frames:
+                    raise BadRequest(
+                        f"a prefix of {num_frames} frames leaves nothing to make of {request.num_frames}: shorten it"
+                    )
+                _check_same(clip)
+            case MotionBrush():
+                starts = [other for other in request.controls if isinstance(other, Keyframe) and other.at == 0]
+                if not starts:
+                    raise BadRequest("a motion brush needs a picture to move: give a keyframe at frame 0")
+
+
+def _check_same(image: ImageRef) -> None:
+    found = digest_file(image.path)
+    if found != image.digest:
+        raise BadRequest(
+            f"{image.path} has changed since the request was made (digest {found[:12]}, was {image.digest[:12]}): "
+            "restore it or give it anew with --image"
+        )

@@ -1,0 +1,151 @@
+"""The sidecar: a JSON file beside each clip that holds the whole request and what made it, so that it can be made again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from filmwright.media.files import write_atomic
+from filmwright.spec.errors import BadRequest
+from filmwright.spec.request import REQUEST_VERSION, Request
+from filmwright.version import VERSION
+
+__all__ = [
+    "SIDECAR_VERSION",
+    "Sidecar",
+    "make_sidecar",
+    "read_sidecar",
+    "runtime_versions",
+    "sidecar_path",
+    "write_sidecar",
+]
+
+SIDECAR_VERSION = 1
+MAX_BYTES = 10_000_000  # a sidecar has a few kilobytes; a larger file is something else
+DECIDING = ("torch", "numpy", "av")  # packages that pixels depend on
+
+
+class Sidecar(BaseModel):
+    """What a clip was made from: the request with its digest, weights (name -> SHA-256), versions, seconds a stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filmwright: str
+    sidecar_version: Literal[1] = SIDECAR_VERSION
+    request: Request
+    request_digest: str
+    frames_digest: str | None = None  # BLAKE3 (hex) of the frames before they were encoded
+    weights: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    timings: dict[str, float] = {}
+    warnings: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """The file's content: JSON, indented, keys in the order above."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def runtime_versions() -> dict[str, str]:
+    """Versions of Python, the machine and the packages that pixels depend on, read without importing them."""
+    versions = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    for name in DECIDING:
+        try:
+            versions[name] = installed_version(name)
+        except PackageNotFoundError:  # vendored by a distributor under another name
+            versions[name] = "unknown"
+    return versions
+
+
+def make_sidecar(
+    request: Request,
+    *,
+    weights: Mapping[str, str],
+    timings: Mapping[str, float],
+    warnings: Iterable[str] = (),
+    frames_digest: str | None = None,
+) -> Sidecar:
+    """The sidecar of a clip that this program has just made from `request`."""
+    return Sidecar(
+        filmwright=VERSION,
+        request=request,
+        request_digest=request.digest(),
+        frames_digest=frames_digest,
+        weights=dict(weights),
+        versions=runtime_versions(),
+        timings={stage: round(seconds, 4) for stage, seconds in timings.items()},
+        warnings=tuple(warnings),
+    )
+
+
+def sidecar_path(video: Path) -> Path:
+    """Where the sidecar of a video file lies: beside it, under the same name."""
+    return video.with_suffix(".json")
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Write it so that it appears whole or not at all.
+
+    Raises:
+        MediaError: the disk is full, or the folder cannot be written.
+    """
+    write_atomic(path, sidecar.text())
+
+
+def read_sidecar(path: Path | str) -> Sidecar:
+    """Read a sidecar and see that its request is the one that was written.
+
+    Raises:
+        BadRequest: missing, no sidecar, from a newer Filmwright, or edited by hand.
+    """
+    path = Path(path)
+    remedy = "give the .json file that lies beside a clip"
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadRequest(f"cannot read sidecar {path}: {path.stat().st_size / 1e6:.0f} MB is no sidecar; {remedy}")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+        raise BadRequest(f"cannot read sidecar {path}: {reason}; {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"cannot read sidecar {path}: it is not JSON; {remedy}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("sidecar_version"), int):
+        raise BadRequest(f"cannot read sidecar {path}: it is no Filmwright sidecar; {remedy}")
+    _refuse_newer(path, "sidecar", content["sidecar_version"], SIDECAR_VERSION, content)
+    request = content.get("request")
+    if isinstance(request, dict):
+        _refuse_newer(path, "request", request.get("version"), REQUEST_VERSION, content)
+    try:
+        sidecar = Sidecar.model_validate(content)
+        digest = sidecar.request.digest()
+    except (ValidationError, UnicodeEncodeError) as error:
+        what = _first(error) if isinstance(error, ValidationError) else "the prompt is not text"
+        raise BadRequest(
+            f"cannot use sidecar {path}: it was edited by hand or damaged ({what}); give the options instead"
+        ) from error
+    if digest != sidecar.request_digest:
+        raise BadRequest(
+            f"cannot use sidecar {path}: it was edited by hand (its request has digest {digest[:12]}, "
+            f"{sidecar.request_digest[:12]} was written); change it by options, such as --from {path.name} --seed 2"
+        )
+    return sidecar
+
+
+def _refuse_newer(path: Path, what: str, found: object, known: int, content: dict[str, object]) -> None:
+    if isinstance(found, int) and found > known:
+        raise BadRequest(
+            f"cannot use sidecar {path}: {what} version {found}, written by filmwright {content.get('filmwright')}, "
+            f"is newer than the {known} that filmwright {VERSION} reads; update filmwright"
+        )
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint in a few words."""
+    detail = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"

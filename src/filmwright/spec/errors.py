@@ -1,0 +1,50 @@
+"""The whole exception tree. Each class carries a stable `code` that CLI, API and Studio share."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadRequest",
+    "Cancelled",
+    "DoesNotFit",
+    "FilmwrightError",
+    "MediaError",
+    "WeightsError",
+]
+
+
+class FilmwrightError(Exception):
+    """Anything that Filmwright tells its user; the message is one line: what, the numbers, the remedy."""
+
+    code = "error"
+    exit_code = 2
+
+
+class BadRequest(FilmwrightError, ValueError):
+    """The request asks for something that cannot be done; nothing has been started."""
+
+    code = "bad_request"
+
+
+class DoesNotFit(BadRequest):
+    """The request needs more memory than the machine, or the stated budget, has."""
+
+    code = "does_not_fit"
+
+
+class MediaError(FilmwrightError):
+    """A picture, video or folder that cannot be read or written."""
+
+    code = "media"
+
+
+class WeightsError(FilmwrightError):
+    """A weights file that is missing, truncated, of another format, or fails its hash."""
+
+    code = "weights"
+
+
+class Cancelled(FilmwrightError):
+    """The user stopped the run; nothing half written is left."""
+
+    code = "cancelled"
+    exit_code = 130

@@ -1,0 +1,197 @@
+"""Trains the text encoder and the denoiser together by flow matching on encoded clips.
+
+Every sample is one of the tasks that the model will be asked for: text to video, a given first frame, a keyframe at
+the end, given history, with or without camera rays, motion tracks and words. Cells that the subject passes weigh
+twice: it is a tenth of the picture and most of what the prompt is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from filmwright.diffusion.flow import mix, sample_levels, shift_for, velocity
+from filmwright.models.catalog import size
+from filmwright.models.dit import RAYS, DiT
+from filmwright.models.text import TextEncoder
+from filmwright.training.latents import LatentSet, track_controls
+from filmwright.training.loop import LoopConfig, Rank, run
+
+__all__ = ["DenoiserObjective", "DenoiserTraining", "train_denoiser"]
+
+HELD_OUT_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserTraining:
+    """What to train on, from where, and how often each condition is given."""
+
+    latents: Path
+    size: str = "lite"
+    init: Path | None = None  # a folder with text.safetensors and denoiser.safetensors to go on from
+    vae: Path | None = None  # to decode sample sheets; none without it
+    drop_caption: float = 0.1
+    give_first: float = 0.25
+    give_last: float = 0.15  # a share of the batches: their sequences are longer
+    give_rays: float = 0.5
+    give_tracks: float = 0.25
+    subject_weight: float = 1.0
+
+
+class DenoiserObjective:
+    """Text encoder and denoiser, their latents and their loss."""
+
+    def __init__(self, training: DenoiserTraining, config: LoopConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.training, self.config = training, config
+        self.device = torch.device(config.device)
+        sizes = size(training.size)
+        self.text, self.dit = TextEncoder(sizes.text), DiT(sizes.dit)
+        if training.init is not None:
+            from filmwright.weights.files import read_weights
+
+            self.text.load_state_dict(read_weights(training.init / "text.safetensors"))
+            self.dit.load_state_dict(read_weights(training.init / "denoiser.safetensors"))
+        self.text.to(self.device)
+        self.dit.to(self.device)
+        self.modules: dict[str, nn.Module] = {"text": self.text, "denoiser": self.dit}
+        self.data = LatentSet(training.latents, config.device)
+        self.shift = shift_for(self.data.tensors["latents"][0].numel())
+        self._loss = torch.compile(self._weighted, dynamic=False) if config.compile else self._weighted
+
+    def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted velocity error of a batch drawn from (seed, step)."""
+        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        batch = self._batch(self.config.batch, rng)
+        mine = {k: v[rank.part(self.config.batch)].to(self.device) if v.ndim > 1 else v for k, v in batch.items()}
+        return self._loss(**mine), {}
+
+    def _batch(self, count: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Everything `_weighted` takes, drawn from `rng`; tensors are those of the whole batch."""
+        t, give = self.data.tensors, self.training
+        chosen = self.data.train[torch.randint(len(self.data.train), (count,), generator=rng)]
+        x = t["latents"][chosen].float()
+        captions = torch.randint(t["tokens"].shape[1], (count,), generator=rng)
+        tokens = t["tokens"][chosen, captions].long()
+        tokens[torch.rand(count, generator=rng) < give.drop_caption] = self._null(tokens.shape[1])
+        levels, counted = sample_levels(
+            count, x.shape[2], self.dit.config.chunk, rng, shift=self.shift, first_frame_given=give.give_first
+        )
+        rays = t["rays"][chosen].float()
+        rays *= (torch.rand(count, generator=rng) < give.give_rays).float()[:, None, None, None, None]
+        tracks = t["tracks"][chosen]
+        use = (torch.rand(count, tracks.shape[1], generator=rng) < torch.rand(count, 1, generator=rng)) & (
+            torch.rand(count, 1, generator=rng) < give.give_tracks
+        )
+        paths = track_controls(x, tracks, t["seen"][chosen], use)
+        batch = {
+            "x": x,
+            "tokens": tokens,
+            "levels": levels,
+            "weight": counted[:, :, None, None] * (1 + give.subject_weight * t["weight"][chosen].float()),
+            "controls": torch.cat([rays, paths], dim=1),
+            "noise": torch.randn(x.shape, generator=rng),
+        }
+        if float(torch.rand((), generator=rng)) < give.give_last:
+            batch["last"] = t["last"][chosen].float()[:, None]
+        return batch
+
+    def _null(self, length: int) -> Tensor:
+        """The caption that says nothing."""
+        tokens = torch.zeros(length, dtype=torch.long)
+        tokens[0] = 2  # <null>
+        return tokens
+
+    def _weighted(
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        levels: Tensor,
+        weight: Tensor,
+        controls: Tensor,
+        noise: Tensor,
+        last: Tensor | None = None,
+    ) -> Tensor:
+        """Clean latents and noise [b,c,t,h,w], levels [b,t], weight [b,t,h,w] -> scalar."""
+        text, pooled = self.text(tokens)
+        times = None if last is None else torch.full((1,), x.shape[2] - 1, device=x.device)
+        v = self.dit(mix(x, noise, levels), levels, text, pooled, controls, last, times)
+        error = (v.float() - velocity(x, noise)).square().mean(1)  # [b, t, h, w]
+        return (error * weight).sum() / weight.sum().clamp(min=1e-6)
+
+    def evaluate(self) -> dict[str, float]:
+        """Velocity error on held-out clips at fixed levels, seeds and captions, all frames at one level, no controls."""
+        t = self.data.tensors
+        chosen = self.data.validation[:32]
+        if len(chosen) == 0:
+            return {}
+        rng = torch.Generator().manual_seed(7)
+        x = t["latents"][chosen].float().to(self.device)
+        text, pooled = self.text(t["tokens"][chosen, 0].long().to(self.device))
+        controls = torch.zeros(len(x), self.dit.control.in_features // self.dit.config.patch**2, *x.shape[2:]).to(x)
+        figures = {}
+        for level in HELD_OUT_LEVELS:
+            noise = torch.randn(x.shape, generator=rng).to(x)
+            levels = torch.full((len(x), x.shape[2]), level, device=x.device)
+            v = self.dit(mix(x, noise, levels), levels, text, pooled, controls)
+            figures[f"t{level}"] = float((v.float() - velocity(x, noise)).square().mean())
+        return figures | {"mean": sum(figures.values()) / len(figures)}
+
+    def sample(self, path: Path) -> None:
+        """Five frames each of six held-out prompts, generated."""
+        if self.training.vae is None:
+            return
+        from PIL import Image
+
+        from filmwright.diffusion.guidance import guided
+        from filmwright.diffusion.samplers import SAMPLERS
+        from filmwright.diffusion.schedules import timesteps
+        from filmwright.models.vae import VAE
+        from filmwright.weights.files import read_weights
+
+        t = self.data.tensors
+        chosen = self.data.validation[:6]
+        vae = VAE(size(self.training.size).vae)
+        vae.load_state_dict(read_weights(self.training.vae))
+        vae.to(self.device)
+        tokens = t["tokens"][chosen, 0].long().to(self.device)
+        null = self._null(tokens.shape[1]).to(self.device).expand_as(tokens)
+        contexts = []
+        for ids in (tokens, null):
+            text, pooled = self.text(ids)
+            contexts.append((self.dit.cache_context(text), pooled))
+
+        def of(which: int):  # type: ignore[no-untyped-def]
+            cache, pooled = contexts[which]
+            return lambda x, levels: self.dit.step(x, levels, cache, pooled)[0].float()
+
+        noise = torch.randn(t["latents"][chosen].shape, generator=torch.Generator().manual_seed(3)).to(self.device)
+        denoise = guided(of(0), of(1), 3.0)
+        x = SAMPLERS["unipc"](denoise, noise, timesteps(16, shift=self.shift))
+        frames = vae.decode(x).float().clamp(-1, 1)  # [b, 3, t, h, w]
+        picked = frames[:, :, :: max(1, (frames.shape[2] - 1) // 4)][:, :, :5]
+        sheet = ((picked + 1) * 127.5).round().byte().permute(0, 3, 2, 4, 1).flatten(2, 3).flatten(0, 1)
+        Image.fromarray(sheet.cpu().numpy()).save(path)
+
+
+def train_denoiser(training: DenoiserTraining, config: LoopConfig) -> dict[str, float]:
+    """Trains and writes `out/text.safetensors` and `out/denoiser.safetensors` (averaged weights).
+
+    Raises:
+        BadRequest: no latents, or a run folder in use.
+        WeightsError: `init` holds nets of another size.
+    """
+    from filmwright.training.checkpoint import NAME, load_checkpoint
+    from filmwright.weights.files import write_weights
+
+    objective = DenoiserObjective(training, config)
+    figures = run(objective, config)
+    ema = {f"{n}.{k}": v.detach().clone().float() for n, m in objective.modules.items() for k, v in m.state_dict().items()}
+    load_checkpoint(config.out / NAME, objective.modules, ema)
+    for name in objective.modules:
+        tensors = {k.removeprefix(f"{name}."): v for k, v in ema.items() if k.startswith(f"{name}.")}
+        write_weights(config.out / f"{name}.safetensors", tensors, note={"net": name, "size": training.size} | figures)
+    return figures

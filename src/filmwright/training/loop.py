@@ -1,0 +1,263 @@
+"""One loop, many objectives: time-budgeted, resumable, the same on a CPU, a GPU, or many through torchrun.
+
+An objective owns nets and data and gives a loss; the loop owns time, optimizer, EMA, checkpoints and logs. Every step
+draws its batch and noise from (seed, step) alone, so a resumed run goes on exactly where it was, and N processes that
+share a batch compute the loss of one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from filmwright.spec.errors import BadRequest
+from filmwright.training.checkpoint import NAME, load_checkpoint, save_checkpoint
+from filmwright.training.optim import MuonAdamW, matrices_and_rest
+
+__all__ = ["LoopConfig", "Objective", "Rank", "run"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How long, how fast, and where to."""
+
+    out: Path
+    max_minutes: float = 10.0
+    max_steps: int | None = None
+    resume: bool = False
+    batch: int = 16
+    lr_matrix: float = 2e-3
+    lr_rest: float = 1e-3
+    warmup_steps: int = 100
+    cooldown: float = 0.3  # share of the budget at whose end the rate falls linearly to nearly nothing
+    ema: float = 0.999
+    clip: float = 1.0
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    compile: bool | None = None  # None: where a compiler exists and the run is longer than three minutes
+    checkpoint_minutes: float = 3.0
+    sample_minutes: float = 10.0
+    evaluate_minutes: float = 5.0
+    log_every: int = 20
+
+
+@dataclass(frozen=True)
+class Rank:
+    """This process among its equals."""
+
+    index: int = 0
+    count: int = 1
+
+    def part(self, batch: int) -> slice:
+        """The rows of a global batch that this process computes."""
+        share = batch // self.count
+        return slice(self.index * share, (self.index + 1) * share)
+
+
+class Objective(Protocol):
+    """Nets and data that give a loss; see `training.vae` and `training.denoiser`."""
+
+    modules: dict[str, nn.Module]
+
+    def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
+        """The scalar to minimise for this step's share of the batch, and figures to log."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Held-out figures at fixed seeds, with the weights that are in the modules now."""
+        ...
+
+    def sample(self, path: Path) -> None:
+        """Writes a picture of what the nets can do now."""
+        ...
+
+
+def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
+    """Trains until the time or the steps are used up; returns the last held-out figures, of the EMA weights.
+
+    Raises:
+        BadRequest: the run folder holds another run and `resume` is off, or batch does not divide by processes.
+    """
+    rank = _start_processes(config)
+    torch.manual_seed(config.seed)
+    config.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = config.out / NAME
+    if checkpoint.exists() and not config.resume:
+        raise BadRequest(f"{config.out} already holds a run: add --resume to go on, or name another --out")
+    if config.batch % rank.count:
+        raise BadRequest(f"a batch of {config.batch} cannot be shared by {rank.count} processes: make it a multiple")
+    modules = objective.modules
+    matrices, rest = matrices_and_rest(modules.values())
+    optimizer = MuonAdamW(matrices, rest, lr_matrix=config.lr_matrix, lr_rest=config.lr_rest)
+    ema = {f"{n}.{k}": v.detach().clone().float() for n, m in modules.items() for k, v in m.state_dict().items()}
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "samples": 0}
+    if config.resume and checkpoint.exists():
+        state |= load_checkpoint(checkpoint, modules, ema, optimizer)
+        log.info("resumed at step %d after %.1f min of training", state["step"], state["seconds"] / 60)
+    writer = _Writer(config.out) if rank.index == 0 else None
+    amp = torch.autocast(config.device.split(":")[0], torch.bfloat16)
+    before = float(state["seconds"])
+    began = last_save = last_eval = last_sample = time.monotonic()
+    first_step = int(state["step"])
+    warm, figures = None, {}
+    while True:
+        now = time.monotonic()
+        used = (now - began) / 60 / config.max_minutes
+        if config.max_steps is not None:
+            used = max(used, state["step"] / config.max_steps)
+        if _any(used >= 1.0, rank):
+            break
+        scale = _rate(state["step"] - first_step, used, config)
+        for group in optimizer.param_groups:
+            group["scale"] = scale
+        with amp:
+            loss, parts = objective.loss(int(state["step"]), rank)
+        loss.backward()
+        norm = _share_gradients(optimizer, rank, config.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        state["step"] += 1
+        state["samples"] += config.batch
+        _follow(ema, modules, min(config.ema, (1 + state["step"]) / (10 + state["step"])))
+        now = time.monotonic()
+        state["seconds"] = before + now - began
+        if state["step"] - first_step == 3:
+            warm = (now, state["samples"])
+        if writer and (state["step"] % config.log_every == 0 or state["step"] - first_step in (1, 5)):
+            pace = (state["samples"] - warm[1]) / max(now - warm[0], 1e-9) if warm else 0.0
+            writer.add(state, {"loss": loss, **parts}, {"norm": norm, "rate": scale, "clips/s": pace})
+        if writer and now - last_save > config.checkpoint_minutes * 60:
+            save_checkpoint(config.out, modules, ema, optimizer, state | {"config": _plain(config)})
+            last_save = time.monotonic()
+        if writer and now - last_eval > config.evaluate_minutes * 60:
+            with _Swapped(modules, ema), amp, torch.no_grad():
+                figures = objective.evaluate()
+            writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
+            last_eval = time.monotonic()
+        if writer and now - last_sample > config.sample_minutes * 60:
+            with _Swapped(modules, ema), amp, torch.no_grad():
+                objective.sample(config.out / f"sample-{state['step']:07d}.png")
+            last_sample = time.monotonic()
+    if writer:
+        save_checkpoint(config.out, modules, ema, optimizer, state | {"config": _plain(config)})
+        with _Swapped(modules, ema), amp, torch.no_grad():
+            figures = objective.evaluate()
+            objective.sample(config.out / f"sample-{state['step']:07d}.png")
+        writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
+        writer.close()
+    if rank.count > 1:
+        dist.barrier()
+    return figures
+
+
+def _start_processes(config: LoopConfig) -> Rank:
+    """Joins the others when torchrun started this process."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if "RANK" not in os.environ:
+        return Rank()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if config.device.startswith("cuda") else "gloo")
+    return Rank(dist.get_rank(), dist.get_world_size())
+
+
+def _any(flag: bool, rank: Rank) -> bool:
+    """Whether any process says so: clocks differ, and all must stop at one step."""
+    if rank.count == 1:
+        return flag
+    vote = torch.tensor(float(flag))
+    dist.all_reduce(vote, dist.ReduceOp.MAX)
+    return bool(vote.item())
+
+
+def _rate(step: int, used: float, config: LoopConfig) -> float:
+    """Warm-up, constant, linear cool-down to 2 %."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    cool = min(1.0, (1.0 - used) / config.cooldown) if config.cooldown > 0 else 1.0
+    return warm * max(cool, 0.02)
+
+
+def _share_gradients(optimizer: torch.optim.Optimizer, rank: Rank, clip: float) -> Tensor:
+    """Averages gradients over processes, clips their common norm, returns it."""
+    grads = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+    if rank.count > 1:
+        flat = torch.cat([g.flatten() for g in grads])
+        dist.all_reduce(flat)
+        flat /= rank.count
+        torch._foreach_copy_(grads, [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in grads]), grads, strict=True)])
+    norm = torch.stack(torch._foreach_norm(grads)).norm()
+    torch._foreach_mul_(grads, (clip / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
+@torch.no_grad()
+def _follow(ema: dict[str, Tensor], modules: dict[str, nn.Module], decay: float) -> None:
+    """Moves the average towards the weights; buffers are copied."""
+    targets, sources = [], []
+    for name, module in modules.items():
+        for key, value in module.state_dict().items():
+            if value.is_floating_point():
+                targets.append(ema[f"{name}.{key}"])
+                sources.append(value.detach().float())
+    torch._foreach_lerp_(targets, sources, 1 - decay)
+
+
+class _Swapped:
+    """Inside, the modules hold the averaged weights."""
+
+    def __init__(self, modules: dict[str, nn.Module], ema: dict[str, Tensor]) -> None:
+        self.modules, self.ema = modules, ema
+
+    def __enter__(self) -> None:
+        self.kept = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in self.modules.items()}
+        for name, module in self.modules.items():
+            module.load_state_dict({k: self.ema[f"{name}.{k}"].to(v.dtype) for k, v in module.state_dict().items()})
+
+    def __exit__(self, *_: object) -> None:
+        for name, module in self.modules.items():
+            module.load_state_dict(self.kept[name])
+
+
+def _plain(config: LoopConfig) -> dict[str, Any]:
+    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items()}
+
+
+class _Writer:
+    """TensorBoard events, one JSON line a record, and a log line."""
+
+    def __init__(self, out: Path) -> None:
+        self.lines = (out / "log.jsonl").open("a", buffering=1)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self.board = None
+        else:
+            self.board = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def add(self, state: dict[str, Any], tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """One record of everything measured at this step."""
+        values = {k: float(v.detach()) for k, v in tensors.items()} | {k: float(v) for k, v in numbers.items()}
+        self.lines.write(json.dumps({"step": state["step"], "seconds": round(state["seconds"], 1), **values}) + "\n")
+        if self.board is not None:
+            for key, value in values.items():
+                self.board.add_scalar(key, value, state["step"])  # type: ignore[no-untyped-call]
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
+        log.info("%6d  %5.1f min  %s", state["step"], state["seconds"] / 60, shown)
+
+    def close(self) -> None:
+        """Flushes both files."""
+        self.lines.close()
+        if self.board is not None:
+            self.board.close()  # type: ignore[no-untyped-call]

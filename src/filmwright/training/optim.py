@@ -1,0 +1,113 @@
+"""Muon for matrices, AdamW for the rest, as one optimizer over fp32 master weights.
+
+Muon (Jordan et al. 2024): momentum, orthogonalised by five Newton-Schulz steps, scaled by 0.2 sqrt(larger side) so
+that its updates have AdamW's size (Liu et al. 2025). Convolution weights count as [out, in*k*k] matrices. Matrices of
+one shape are orthogonalised together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["MuonAdamW", "matrices_and_rest", "orthogonalise"]
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration
+
+
+def orthogonalise(m: Tensor, steps: int = 5) -> Tensor:
+    """The nearest semi-orthogonal matrices of a batch `m` [k, rows, columns], roughly (singular values 0.7..1.2)."""
+    a, b, c = COEFFICIENTS
+    x = m.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    if tall:
+        x = x.mT
+    x = x / (x.float().norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7).bfloat16()
+    for _ in range(steps):
+        g = x @ x.mT
+        x = a * x + (b * g + c * g @ g) @ x
+    return (x.mT if tall else x).to(m.dtype)
+
+
+def matrices_and_rest(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters for Muon (weights inside of nets) and for AdamW (embeddings, vectors, gains, first and last layers)."""
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for module in modules:
+        edge = ("enter", "leave", "embed", "control", "heads")
+        for name, p in module.named_parameters():
+            if not p.requires_grad:
+                continue
+            inner = p.ndim in (2, 4) and not any(part in edge or part.endswith("table") for part in name.split("."))
+            (matrices if inner and p.shape[0] > 8 else rest).append(p)
+    return matrices, rest
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Group 0 is Muon's, group 1 is AdamW's; each has its own `lr` (base, multiplied by `scale` at every step)."""
+
+    def __init__(
+        self,
+        matrices: list[nn.Parameter],
+        rest: list[nn.Parameter],
+        *,
+        lr_matrix: float,
+        lr_rest: float,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.0,
+    ) -> None:
+        groups = [
+            {"params": matrices, "lr": lr_matrix, "kind": "muon"},
+            {"params": rest, "lr": lr_rest, "kind": "adamw"},
+        ]
+        super().__init__(
+            [g for g in groups if g["params"]],
+            {"momentum": momentum, "betas": betas, "weight_decay": weight_decay, "scale": 1.0},
+        )
+
+    @torch.no_grad()
+    def step(self, closure=None):  # type: ignore[no-untyped-def,override]
+        """One update of all parameters that have a gradient."""
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            lr = group["lr"] * group["scale"]
+            if group["weight_decay"]:
+                torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
+            (self._muon if group["kind"] == "muon" else self._adamw)(params, group, lr)
+
+    def _muon(self, params: list[nn.Parameter], group: dict[str, float], lr: float) -> None:
+        by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+        for p in params:
+            assert p.grad is not None
+            state = self.state[p]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(p)
+            state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+            update = p.grad.lerp(state["momentum"], group["momentum"])  # Nesterov
+            by_shape[(p.shape[0], p[0].numel())].append((p, update.reshape(p.shape[0], -1)))
+        for (rows, columns), items in by_shape.items():
+            updates = orthogonalise(torch.stack([u for _, u in items]))
+            size = 0.2 * max(rows, columns) ** 0.5
+            for (p, _), update in zip(items, updates, strict=True):
+                p.add_(update.view_as(p), alpha=-lr * size)
+
+    def _adamw(self, params: list[nn.Parameter], group: dict[str, float], lr: float) -> None:
+        beta1, beta2 = group["betas"]  # type: ignore[misc]
+        for p in params:
+            assert p.grad is not None
+            state = self.state[p]
+            if "first" not in state:
+                state["first"], state["second"] = torch.zeros_like(p), torch.zeros_like(p)
+                state["step"] = torch.zeros(())
+            state["step"] += 1
+            n = int(state["step"])
+            state["first"].lerp_(p.grad, 1 - beta1)
+            state["second"].mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+            scale = (state["second"] / (1 - beta2**n)).sqrt_().add_(1e-8)
+            p.addcdiv_(state["first"], scale, value=-lr / (1 - beta1**n))

@@ -1,0 +1,98 @@
+"""A backbone: a text encoder, a denoiser, a VAE and the tokenizer that belongs to them, loaded from one folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from filmwright.models.catalog import BackboneConfig, size
+from filmwright.models.dit import DiT
+from filmwright.models.text import TextEncoder
+from filmwright.models.vae import VAE
+from filmwright.spec.errors import WeightsError
+from filmwright.weights.files import read_weights, write_weights
+from filmwright.weights.tokenizer import Tokenizer
+
+__all__ = ["NETS", "Backbone", "load_backbone", "save_backbone"]
+
+NETS = ("text", "denoiser", "vae")
+MANIFEST = "weights.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """The three nets, ready to run, and what is needed to say which they were."""
+
+    sizes: BackboneConfig
+    text: TextEncoder
+    denoiser: DiT
+    vae: VAE
+    tokenizer: Tokenizer
+    hashes: dict[str, str]  # net -> SHA-256 of its file
+    device: torch.device
+    dtype: torch.dtype
+
+    @torch.inference_mode()
+    def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Prompts -> features [b, l, d] and pooled [b, d]; an empty prompt is the null caption."""
+        ids = torch.from_numpy(self.tokenizer.encode_batch(prompts, self.sizes.text.length)).to(self.device)
+        features, pooled = self.text(ids)
+        return features, pooled
+
+
+def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.bfloat16) -> Backbone:
+    """Loads `text`, `denoiser` and `vae` from a folder with their manifest and vocabulary; hashes are checked.
+
+    Raises:
+        WeightsError: a file is missing, damaged, or not the one that the manifest names.
+    """
+    manifest_path = folder / MANIFEST
+    try:
+        manifest = json.loads(manifest_path.read_text())
+        hashes, sizes = dict(manifest["sha256"]), size(manifest["size"])
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{manifest_path} cannot be read ({error}): the folder holds no whole set of weights") from error
+    nets: dict[str, nn.Module] = {}
+    with torch.device("meta"):
+        nets["text"], nets["denoiser"], nets["vae"] = TextEncoder(sizes.text), DiT(sizes.dit), VAE(sizes.vae)
+    for name, net in nets.items():
+        tensors = read_weights(folder / f"{name}.safetensors", sha256=hashes.get(name))
+        try:
+            net.load_state_dict(tensors, assign=True)
+        except RuntimeError as error:
+            raise WeightsError(f"{folder / name}.safetensors does not fit size {manifest['size']!r}: {str(error).splitlines()[0]}") from error
+        net.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    nets["vae"].to(memory_format=torch.channels_last)
+    text, denoiser, vae = nets["text"], nets["denoiser"], nets["vae"]
+    assert isinstance(text, TextEncoder) and isinstance(denoiser, DiT) and isinstance(vae, VAE)
+    return Backbone(
+        sizes=sizes,
+        text=text,
+        denoiser=denoiser,
+        vae=vae,
+        tokenizer=Tokenizer.load(folder / "vocabulary.json"),
+        hashes=hashes,
+        device=torch.device(device),
+        dtype=dtype,
+    )
+
+
+def save_backbone(folder: Path, name: str, nets: dict[str, Path], tokenizer: Tokenizer) -> None:
+    """Gathers trained nets (paths to `text`, `denoiser` and `vae` safetensors) of size `name` into one folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    from filmwright.weights.files import sha256_of
+
+    for net in NETS:
+        with safe_open(nets[net], framework="pt") as file:
+            note = json.loads((file.metadata() or {}).get("note", "{}"))
+        write_weights(folder / f"{net}.safetensors", read_weights(nets[net]), note=note)
+    tokenizer.save(folder / "vocabulary.json")
+    manifest = {"size": name, "sha256": {net: sha256_of(folder / f"{net}.safetensors") for net in NETS}}
+    aside = folder / f".{MANIFEST}"
+    aside.write_text(json.dumps(manifest, indent=1) + "\n")
+    aside.replace(folder / MANIFEST)

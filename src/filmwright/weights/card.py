@@ -1,0 +1,66 @@
+"""Model cards: what a named backbone can do, as data that is read without loading a tensor library."""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from filmwright.spec.errors import BadRequest, WeightsError
+
+__all__ = ["CARDS", "ModelCard", "load_card"]
+
+CARDS = {"pocket": "pocket/card.json"}
+"""Every model by name, and where its card lies in this room. Names are matched exactly."""
+
+
+class ModelCard(BaseModel):
+    """The limits and defaults of one model. Sides in pixels, rates in frames a second."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    summary: str
+    licence: str
+    part: str  # of the world, a key of spec.vocabulary.PARTS: what the weights have been trained on
+    side_multiple: int
+    min_side: int
+    max_side: int
+    native_sizes: tuple[tuple[int, int], ...] = Field(min_length=1)  # (width, height); the first is the default
+    fps: int  # as trained; another rate plays the same motion slower or faster
+    min_fps: int
+    max_fps: int
+    num_frames: int
+    min_frames: int
+    max_frames: int
+    steps: int
+    max_steps: int
+    guidance: float
+    max_guidance: float
+    sampler: str
+    samplers: tuple[str, ...]
+    cameras: tuple[str, ...]
+    controls: tuple[str, ...]  # kinds of spec.request.Control that the model takes
+    files: dict[str, str] = {}  # weights file -> SHA-256 (hex)
+
+
+@cache
+def load_card(name: str) -> ModelCard:
+    """The card of the model called `name`.
+
+    Raises:
+        BadRequest: no model has this name.
+        WeightsError: the card file is damaged.
+    """
+    if name not in CARDS:
+        near = get_close_matches(name, CARDS, n=1, cutoff=0.4)
+        remedy = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(CARDS)}"
+        raise BadRequest(f"unknown model {name!r}: {remedy}")
+    file = files("filmwright.weights").joinpath(CARDS[name])
+    try:
+        return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        raise WeightsError(f"the card of model {name!r} is missing or damaged: install filmwright anew") from error

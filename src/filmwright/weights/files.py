@@ -1,0 +1,55 @@
+"""Weights in and out: safetensors only, bf16, hash checked, written aside and renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from filmwright.spec.errors import WeightsError
+
+__all__ = ["read_weights", "sha256_of", "write_weights"]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_weights(path: Path, tensors: dict[str, Tensor], *, note: dict[str, Any]) -> None:
+    """Stores floating-point tensors in bf16 (statistics of one axis in fp32), with a JSON note in the header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = {
+        k: v.detach().cpu().to(torch.bfloat16 if v.ndim > 1 else torch.float32).contiguous() for k, v in tensors.items()
+    }
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(stored, aside, metadata={"note": json.dumps(note)})
+    aside.replace(path)
+
+
+def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        WeightsError: missing, truncated, not safetensors, or not the bytes whose hash is `sha256`.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} is missing: reinstall the package or name another --model")
+    if sha256 is not None and (actual := sha256_of(path)) != sha256:
+        raise WeightsError(
+            f"weights file {path} has SHA-256 {actual[:12]}..., expected {sha256[:12]}...: it is damaged or was "
+            "changed; reinstall the package"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights file {path} cannot be read ({error}): it is truncated or not safetensors") from error
