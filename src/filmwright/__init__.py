@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from filmwright.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from filmwright.engine.api import generate
     from filmwright.engine.build_request import build_request
-    from filmwright.engine.generate import generate
     from filmwright.engine.sidecar import Sidecar, read_sidecar
     from filmwright.media.clips import Clip
     from filmwright.media.video import read_video
@@ -78,7 +78,7 @@ __all__ = [
 
 _HOMES = {
     "filmwright.engine.build_request": ("build_request",),
-    "filmwright.engine.generate": ("generate",),
+    "filmwright.engine.api": ("generate",),
     "filmwright.engine.sidecar": ("Sidecar", "read_sidecar"),
     "filmwright.media.clips": ("Clip",),
     "filmwright.media.video": ("read_video",),

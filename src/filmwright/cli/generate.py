@@ -21,23 +21,37 @@ def generate(
     prompt: Annotated[str | None, typer.Argument(help="What the clip shows.", show_default=False)] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="PATH", help="Where the clip goes: film.mp4; film.json lies beside it."),
+        typer.Option(
+            "-o", "--out", metavar="PATH", help="Where the clip goes: film.mp4; film.json lies beside it."
+        ),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, such as 256x160.")] = None,
-    aspect: Annotated[str | None, typer.Option(metavar="W:H", help="Instead of a size, such as 16:9.")] = None,
+    aspect: Annotated[
+        str | None, typer.Option(metavar="W:H", help="Instead of a size, such as 16:9.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="Length.")] = None,
     frames: Annotated[int | None, typer.Option(help="Length in frames, 4k+1, instead of seconds.")] = None,
     fps: Annotated[int | None, typer.Option(help="Frames a second.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same clip; drawn if not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same clip; drawn if not given.")
+    ] = None,
     count: Annotated[int, typer.Option(help="How many clips, from this seed on.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Denoising steps: more is slower and finer.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How strongly the prompt counts; 1 is not at all more.")] = None,
-    negative: Annotated[str | None, typer.Option(metavar="TEXT", help="What the clip should not show.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How strongly the prompt counts; 1 is no guidance.")
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the clip should not show.")
+    ] = None,
     image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
-    camera: Annotated[str | None, typer.Option(metavar="MOVE", help="A camera move, such as push-in.")] = None,
+    camera: Annotated[
+        str | None, typer.Option(metavar="MOVE", help="A camera move, such as push-in.")
+    ] = None,
     again: Annotated[
         Path | None,
-        typer.Option("--from", metavar="CLIP.json", help="Make an earlier clip again; other options change it."),
+        typer.Option(
+            "--from", metavar="CLIP.json", help="Make an earlier clip again; other options change it."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
     sampler: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
@@ -75,7 +89,7 @@ def generate(
         check_output(path, suffixes=(".mp4",))
         check_output(sidecar_path(path))
 
-    from filmwright.engine.generate import generate as make
+    from filmwright.engine.generate import generate_clip as make
 
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):

@@ -16,7 +16,6 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from filmwright.cli.evaluate import evaluate
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models
 from filmwright.cli.train import train_app
@@ -39,7 +38,6 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command()(models)
-app.command()(evaluate)
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 

@@ -25,7 +25,7 @@ SAID = {
 
 
 def time_left(seconds: float | None) -> str:
-    """ "1:05 left", or nothing while unknown."""
+    """Seconds as "1:05 left", or nothing while unknown."""
     if seconds is None:
         return ""
     whole = max(round(seconds), 0)
@@ -56,8 +56,7 @@ class Drawing:
                 left = time_left(event.seconds_left)
                 self._bar.update(self._task, completed=done, total=max(total, 1), left=left)
             case Finished() if self._bar is not None and self._task is not None:
-                total = self._bar.tasks[self._task].total
-                self._bar.update(self._task, completed=total)
+                self._bar.update(self._task, completed=self._bar.tasks[self._task].total)
 
     def __enter__(self) -> Self:
         if not self.quiet and sys.stderr.isatty():

@@ -1,7 +1,7 @@
 """From what a person asked for to a complete `Request`, or one line that says what is wrong with it.
 
-No tensor library is imported on the way: a typo is answered at once. What a person left open comes from the model's
-card; what a person stated is taken or refused, never bent.
+No tensor library is imported on the way: a typo is answered at once. What a person left open comes from the
+model's card; what a person stated is taken or refused, never bent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
 from filmwright.spec.errors import BadRequest
@@ -21,7 +23,14 @@ from filmwright.spec.request import CameraPath, Control, ImageRef, Keyframe, Mot
 from filmwright.spec.shapes import TEMPORAL_FACTOR
 from filmwright.weights.card import ModelCard, load_card
 
-__all__ = ["DEFAULT_MODEL", "MAX_PROMPT_LETTERS", "build_request", "check_request", "size_for_aspect"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "MAX_PROMPT_LETTERS",
+    "build_request",
+    "check_request",
+    "parse_size",
+    "size_for_aspect",
+]
 
 Value = TypeVar("Value")
 
@@ -85,28 +94,31 @@ def build_request(
     if aspect is not None:
         width, height = size_for_aspect(aspect, card)
     elif size is not None:
-        width, height = _parse_size(size) if isinstance(size, str) else size
+        width, height = parse_size(size) if isinstance(size, str) else size
     else:
         width, height = (base.width, base.height) if base else card.native_sizes[0]
     if seconds is not None:
         num_frames = _frames_for(seconds, rate, card)
-    values = {
-        "model": card.name,
-        "prompt": _tidy(prompt if prompt is not None else base.prompt if base else ""),
-        "negative": _tidy(_given(negative, base.negative if base else "")),
-        "width": width,
-        "height": height,
-        "num_frames": _given(num_frames, base.num_frames if base else card.num_frames),
-        "fps": rate,
-        "seed": _given(seed, base.seed if base else secrets.randbits(SEED_BITS)),
-        "steps": _given(steps, base.steps if base else card.steps),
-        "guidance": _given(guidance, base.guidance if base else card.guidance),
-        "sampler": _given(sampler, base.sampler if base else card.sampler),
-        "controls": _controls(image, camera, base.controls if base else ()),
-    }
-    request = Request.model_construct(**values)  # checked next, in our words; then once more by the types
+    request = Request.model_construct(  # checked next, in our words; then once more by the types
+        model=card.name,
+        prompt=_tidy(prompt if prompt is not None else base.prompt if base else ""),
+        negative=_tidy(_given(negative, base.negative if base else "")),
+        width=width,
+        height=height,
+        num_frames=_given(num_frames, base.num_frames if base else card.num_frames),
+        fps=rate,
+        seed=_given(seed, base.seed if base else secrets.randbits(SEED_BITS)),
+        steps=_given(steps, base.steps if base else card.steps),
+        guidance=_given(guidance, base.guidance if base else card.guidance),
+        sampler=_given(sampler, base.sampler if base else card.sampler),
+        controls=_controls(image, camera, base.controls if base else ()),
+    )
     check_request(request, card)
-    return Request.model_validate(request.model_dump())
+    try:
+        return Request.model_validate(dict(request))
+    except ValidationError as error:  # such as fps=16.5 from Python
+        detail = error.errors(include_url=False)[0]
+        raise BadRequest(f"{'.'.join(map(str, detail['loc']))} is not understood: {detail['msg']}") from error
 
 
 def check_request(request: Request, card: ModelCard | None = None) -> None:
@@ -140,6 +152,20 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     _check_controls(request, card)
 
 
+def parse_size(size: str) -> tuple[int, int]:
+    """Text such as "256x160" as (width, height); their values are not checked.
+
+    Raises:
+        BadRequest: not of that form.
+    """
+    match = re.fullmatch(r"\s*([+-]?\d{1,9})\s*[xX×*]\s*([+-]?\d{1,9})\s*", size)
+    if not match:
+        raise BadRequest(
+            f"size {size!r} is not understood: write it as width x height in pixels, such as 256x160"
+        )
+    return int(match[1]), int(match[2])
+
+
 def size_for_aspect(aspect: str, card: ModelCard) -> tuple[int, int]:
     """The (width, height) for "16:9": a native size if one is near, else the nearest size that the model makes.
 
@@ -161,7 +187,9 @@ def size_for_aspect(aspect: str, card: ModelCard) -> tuple[int, int]:
         area = math.log(size[0] * size[1] / (native_width * native_height))
         return abs(math.log(size[0] / size[1]) - wanted) + AREA_WEIGHT * abs(area)
 
-    near = [size for size in card.native_sizes if abs(math.log(size[0] / size[1]) - wanted) <= NATIVE_TOLERANCE]
+    near = [
+        size for size in card.native_sizes if abs(math.log(size[0] / size[1]) - wanted) <= NATIVE_TOLERANCE
+    ]
     sides = range(card.min_side, card.max_side + 1, card.side_multiple)
     return min(near or [(width, height) for width in sides for height in sides], key=distance)
 
@@ -173,13 +201,6 @@ def _given(value: Value | None, otherwise: Value) -> Value:
 def _tidy(text: str) -> str:
     """One line, single spaces."""
     return " ".join(text.split())
-
-
-def _parse_size(size: str) -> tuple[int, int]:
-    match = re.fullmatch(r"\s*([+-]?\d{1,9})\s*[xX×*]\s*([+-]?\d{1,9})\s*", size)
-    if not match:
-        raise BadRequest(f"size {size!r} is not understood: write it as width x height in pixels, such as 256x160")
-    return int(match[1]), int(match[2])
 
 
 def _frames_for(seconds: float, fps: int, card: ModelCard) -> int:
@@ -215,13 +236,17 @@ def _check_text(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadRequest(f"the {what} is not valid text at letter {error.start + 1}: write it in UTF-8") from error
+        raise BadRequest(
+            f"the {what} is not valid text at letter {error.start + 1}: write it in UTF-8"
+        ) from error
 
 
 def _check_size(width: int, height: int, card: ModelCard) -> None:
     low, high, multiple = card.min_side, card.max_side, card.side_multiple
     if min(width, height) <= 0:
-        raise BadRequest(f"size {width}x{height} is impossible: both sides must be positive, {low} to {high} pixels")
+        raise BadRequest(
+            f"size {width}x{height} is impossible: both sides must be positive, {low} to {high} pixels"
+        )
     if width % multiple or height % multiple:
         near = "x".join(str(_nearest_side(side, card)) for side in (width, height))
         raise BadRequest(f"size {width}x{height} does not divide by {multiple}: the nearest is {near}")
@@ -240,7 +265,8 @@ def _nearest_side(side: int, card: ModelCard) -> int:
 def _check_rate(fps: int, card: ModelCard) -> None:
     if not card.min_fps <= fps <= card.max_fps:
         raise BadRequest(
-            f"{fps} fps is out of range: model {card.name!r} takes {card.min_fps} to {card.max_fps}, {card.fps} by default"
+            f"{fps} fps is out of range: model {card.name!r} takes {card.min_fps} to {card.max_fps}, "
+            f"{card.fps} by default"
         )
 
 
@@ -252,7 +278,9 @@ def _check_frames(num_frames: int, card: ModelCard) -> None:
     if (num_frames - 1) % TEMPORAL_FACTOR:
         low = num_frames - (num_frames - 1) % TEMPORAL_FACTOR
         offers = [str(n) for n in (low, low + TEMPORAL_FACTOR) if card.min_frames <= n <= card.max_frames]
-        raise BadRequest(f"{num_frames} frames cannot be made: frames must be 4k+1, the nearest is {' or '.join(offers)}")
+        raise BadRequest(
+            f"{num_frames} frames cannot be made: frames must be 4k+1, the nearest is {' or '.join(offers)}"
+        )
 
 
 def _check_name(what: str, name: str, names: Iterable[str]) -> None:
@@ -267,7 +295,9 @@ def _check_name(what: str, name: str, names: Iterable[str]) -> None:
 def _check_controls(request: Request, card: ModelCard) -> None:
     for control in request.controls:
         if control.kind not in card.controls:
-            raise BadRequest(f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls)}")
+            raise BadRequest(
+                f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls)}"
+            )
         match control:
             case Keyframe(at=at, image=image):
                 if at >= request.num_frames:
@@ -286,7 +316,9 @@ def _check_controls(request: Request, card: ModelCard) -> None:
                     )
                 _check_same(clip)
             case MotionBrush():
-                starts = [other for other in request.controls if isinstance(other, Keyframe) and other.at == 0]
+                starts = [
+                    other for other in request.controls if isinstance(other, Keyframe) and other.at == 0
+                ]
                 if not starts:
                     raise BadRequest("a motion brush needs a picture to move: give a keyframe at frame 0")
 

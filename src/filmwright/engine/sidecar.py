@@ -1,4 +1,4 @@
-"""The sidecar: a JSON file beside each clip that holds the whole request and what made it, so that it can be made again."""
+"""The sidecar: a JSON file beside each clip with the whole request and what made it, so that it can be made again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,13 +27,13 @@ __all__ = [
     "write_sidecar",
 ]
 
-SIDECAR_VERSION = 1
+SIDECAR_VERSION: Final = 1
 MAX_BYTES = 10_000_000  # a sidecar has a few kilobytes; a larger file is something else
 DECIDING = ("torch", "numpy", "av")  # packages that pixels depend on
 
 
 class Sidecar(BaseModel):
-    """What a clip was made from: the request with its digest, weights (name -> SHA-256), versions, seconds a stage."""
+    """What a clip was made from: the request and its digest, weights (name -> SHA-256), versions, seconds a stage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -108,7 +108,9 @@ def read_sidecar(path: Path | str) -> Sidecar:
     remedy = "give the .json file that lies beside a clip"
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise BadRequest(f"cannot read sidecar {path}: {path.stat().st_size / 1e6:.0f} MB is no sidecar; {remedy}")
+            raise BadRequest(
+                f"cannot read sidecar {path}: {path.stat().st_size / 1e6:.0f} MB is no sidecar; {remedy}"
+            )
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()

@@ -84,7 +84,8 @@ def check_output(path: Path | str, *, suffixes: Sequence[str] = ()) -> Path:
         raise MediaError(f"cannot write {path.name[:24]}...: its name has {size} bytes, the limit is {limit}")
     if suffixes and path.suffix.lower() not in suffixes:
         raise MediaError(
-            f"cannot write {path}: its name ends in {path.suffix or 'nothing'!r}, it must end in {' or '.join(suffixes)}"
+            f"cannot write {path}: its name ends in {path.suffix or 'nothing'!r}, "
+            f"it must end in {' or '.join(suffixes)}"
         )
     try:
         if path.is_dir():
@@ -93,7 +94,9 @@ def check_output(path: Path | str, *, suffixes: Sequence[str] = ()) -> Path:
             raise MediaError(f"cannot write {path}: the folder {folder} does not exist; make it first")
         if not folder.is_dir():
             raise MediaError(f"cannot write {path}: {folder} is not a folder; choose another one")
-        with tempfile.TemporaryFile(dir=folder) as probe:  # os.access would trust mode bits that a disk may not obey
+        with tempfile.TemporaryFile(
+            dir=folder
+        ) as probe:  # os.access would trust mode bits that a disk may not obey
             probe.write(bytes(1 << 16))
             probe.flush()
     except OSError as error:

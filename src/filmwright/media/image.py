@@ -19,7 +19,15 @@ if TYPE_CHECKING:  # numpy loads where pixels are wanted: a bad path is answered
 __all__ = ["MAX_PIXELS", "check_image", "load_image"]
 
 MAX_PIXELS = 100_000_000  # 300 MB decoded; a larger picture is a scan or a decompression bomb
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)  # Pillow's, when it decodes
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+)  # Pillow's, when it decodes
 
 
 def check_image(path: Path | str) -> tuple[int, int]:
@@ -76,7 +84,9 @@ def _opened(path: Path | str) -> Image.Image:
         raise MediaError(f"cannot read {path}: the picture is damaged; save it anew") from error
     try:
         if image.width * image.height > MAX_PIXELS:
-            raise MediaError(_too_large(path, f"{image.width}x{image.height}, {image.width * image.height / 1e6:.0f}"))
+            raise MediaError(
+                _too_large(path, f"{image.width}x{image.height}, {image.width * image.height / 1e6:.0f}")
+            )
         count = getattr(image, "n_frames", 1)
         if count > 1 and image.format != "MPO":  # MPO: a camera's JPEG with a preview behind the picture
             raise MediaError(f"cannot use {path}: it is animated ({count} frames); save one of them as a PNG")
@@ -97,7 +107,8 @@ def _load(image: Image.Image, path: Path | str) -> None:
 
 
 def _too_large(path: Path | str, megapixels: str) -> str:
-    return f"cannot read {path}: it has {megapixels} megapixels, the limit is {MAX_PIXELS // 1_000_000}; make it smaller"
+    limit = MAX_PIXELS // 1_000_000
+    return f"cannot read {path}: it has {megapixels} megapixels, the limit is {limit}; make it smaller"
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Contact sheets: many clips on one page, a strip of frames each with its caption, to be looked at with one's own eyes."""
+"""Contact sheets: many clips on one page, each a strip of frames with its caption, to be looked at by eye."""
 
 from __future__ import annotations
 

@@ -72,7 +72,9 @@ class VideoWriter:
             MediaError: the path cannot be written, or the size cannot be coded in 4:2:0.
         """
         if width <= 0 or height <= 0 or width % 2 or height % 2:
-            raise MediaError(f"cannot encode {width}x{height}: both sides must be even and positive for 4:2:0")
+            raise MediaError(
+                f"cannot encode {width}x{height}: both sides must be even and positive for 4:2:0"
+            )
         if fps <= 0:
             raise MediaError(f"cannot encode {fps} frames a second: the rate must be positive")
         self.path = check_output(path, suffixes=(".mp4",))
@@ -184,7 +186,7 @@ def read_video(path: Path | str, *, max_frames: int | None = None) -> tuple[NDAr
                     src_colorspace=_matrix(frame),
                     dst_color_range=ColorRange.JPEG,
                 )
-                pictures.append(picture.to_ndarray())
+                pictures.append(np.asarray(picture.to_ndarray(), dtype=np.uint8))
                 if len(pictures) == max_frames:
                     break
     except OSError as error:

@@ -29,7 +29,9 @@ class ModelCard(BaseModel):
     side_multiple: int
     min_side: int
     max_side: int
-    native_sizes: tuple[tuple[int, int], ...] = Field(min_length=1)  # (width, height); the first is the default
+    native_sizes: tuple[tuple[int, int], ...] = Field(
+        min_length=1
+    )  # (width, height); the first is the default
     fps: int  # as trained; another rate plays the same motion slower or faster
     min_fps: int
     max_fps: int
@@ -44,7 +46,6 @@ class ModelCard(BaseModel):
     samplers: tuple[str, ...]
     cameras: tuple[str, ...]
     controls: tuple[str, ...]  # kinds of spec.request.Control that the model takes
-    files: dict[str, str] = {}  # weights file -> SHA-256 (hex)
 
 
 @cache
@@ -63,4 +64,6 @@ def load_card(name: str) -> ModelCard:
     try:
         return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as error:
-        raise WeightsError(f"the card of model {name!r} is missing or damaged: install filmwright anew") from error
+        raise WeightsError(
+            f"the card of model {name!r} is missing or damaged: install filmwright anew"
+        ) from error

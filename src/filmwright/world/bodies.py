@@ -33,6 +33,7 @@ __all__ = [
     "plain",
     "quaternion_matrix",
     "quaternion_product",
+    "rounded",
 ]
 
 Vector = tuple[float, float, float]
@@ -160,7 +161,9 @@ def half_size(size: str, jitter: float = 1.0) -> float:
 def plain(kind: str, half: float, *, slender: float = 1.0) -> tuple[Shape, Solid, float]:
     """A ball, cube, cylinder, cone or capsule of half extent `half`: drawn, solid, and half its height in metres.
 
-    `slender` > 1 makes cylinders, cones and capsules thinner at the same height.
+    `slender` > 1 makes cylinders, cones and capsules thinner at the same height. A cylinder's solid is a prism of
+    32 sides: MuJoCo's own cylinder loses all precision when it stands exactly upright on a plane; `rounded` makes
+    one that rolls smoothly out of it.
     """
     if kind == "ball":
         return Shape(kind="sphere", sizes=(half, 0, 0)), Solid(kind="sphere", sizes=(half, 0, 0)), half
@@ -172,7 +175,7 @@ def plain(kind: str, half: float, *, slender: float = 1.0) -> tuple[Shape, Solid
         radius = 0.72 * half / slender
         return (
             Shape(kind="cone", sizes=(radius, radius, half)),
-            Solid(kind="cylinder", sizes=(radius, half, 0)),
+            Solid(kind="frustum", sizes=(radius, radius, half)),
             half,
         )
     if kind == "cone":
@@ -186,6 +189,11 @@ def plain(kind: str, half: float, *, slender: float = 1.0) -> tuple[Shape, Solid
     raise AssertionError(f"{kind} is not a plain solid")
 
 
+def rounded(solid: Solid) -> Solid:
+    """The solid with a true cylinder for a prism, for bodies that start lying and roll."""
+    return replace(solid, kind="cylinder", sizes=(solid.sizes[0], solid.sizes[2], 0.0)) if solid.kind == "frustum" else solid
+
+
 def bottle(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], float]:
     """A bottle of height `2 half`, standing, its frame at mid height: body, shoulder, neck."""
     radius, neck = 0.40 * half, 0.15 * half
@@ -195,8 +203,8 @@ def bottle(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], float]:
         Shape(kind="cone", sizes=(neck, neck, 0.28 * half), position=(0, 0, 0.72 * half)),
     )
     solids = (
-        Solid(kind="cylinder", sizes=(radius, 0.60 * half, 0), position=(0, 0, -0.40 * half)),
-        Solid(kind="cylinder", sizes=(neck, 0.40 * half, 0), position=(0, 0, 0.60 * half)),
+        Solid(kind="frustum", sizes=(radius, radius, 0.60 * half), position=(0, 0, -0.40 * half)),
+        Solid(kind="frustum", sizes=(neck, neck, 0.40 * half), position=(0, 0, 0.60 * half)),
     )
     return shapes, solids, half
 
@@ -210,8 +218,8 @@ def glass(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], float]:
         Shape(kind="cone", sizes=(bowl, rim, 0.60 * half), position=(0, 0, 0.40 * half)),
     )
     solids = (
-        Solid(kind="cylinder", sizes=(foot, 0.06 * half, 0), position=(0, 0, -0.94 * half)),
-        Solid(kind="cylinder", sizes=(1.5 * stem, 0.35 * half, 0), position=(0, 0, -0.55 * half)),
+        Solid(kind="frustum", sizes=(foot, foot, 0.06 * half), position=(0, 0, -0.94 * half)),
+        Solid(kind="frustum", sizes=(1.5 * stem, 1.5 * stem, 0.35 * half), position=(0, 0, -0.55 * half)),
         Solid(kind="frustum", sizes=(bowl, rim, 0.60 * half), position=(0, 0, 0.40 * half), weight=0.4),
     )
     return shapes, solids, half
@@ -285,7 +293,7 @@ def lighthouse(half: float, own: RGB) -> tuple[tuple[Shape, ...], tuple[Solid, .
     ]  # fmt: skip
     solids = (
         Solid(kind="frustum", sizes=(bottom, top, tower / 2), position=(0, 0, -half + tower / 2)),
-        Solid(kind="cylinder", sizes=(0.24 * half, 0.25 * half, 0), position=(0, 0, z + 0.25 * half), weight=0.4),
+        Solid(kind="frustum", sizes=(0.24 * half, 0.24 * half, 0.25 * half), position=(0, 0, z + 0.25 * half), weight=0.4),
     )
     return tuple(shapes), solids, half
 

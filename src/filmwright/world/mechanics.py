@@ -26,6 +26,7 @@ STIFFNESS = 500.0  # rad/s of the contact spring: 5 m/s dents about 8 mm
 STEPS = 128  # physics steps a frame at 16 fps, others in proportion: 0.49 ms
 TRACE = 8  # steps between two traced states
 IMPACT = 0.06  # seconds of a contact whose force counts as its impulse
+RING = 32  # corners of a frustum's rim
 GAP = 0.012  # seconds without force that end a contact
 
 GRIP: dict[str, float] = {"wood": 1.0, "marble": 0.75, "checker": 0.85, "grass": 1.1, "sand": 1.3, "sea": 1.0}
@@ -88,12 +89,12 @@ def contact_spring(restitution: float, step: float) -> tuple[float, float]:
 
 
 def _mesh(solid: Solid) -> str:
-    """The vertices of a frustum, 20 a ring, as MJCF wants them."""
+    """The vertices of a frustum, `RING` a rim, as MJCF wants them."""
     bottom, top, half = solid.sizes
-    turn = np.arange(20) * (2.0 * np.pi / 20)
+    turn = np.arange(RING) * (2.0 * np.pi / RING)
     ring = np.stack([np.cos(turn), np.sin(turn)], -1)
     points = np.concatenate(
-        [np.c_[ring * bottom, np.full(20, -half)], np.c_[ring * max(top, 1e-3), np.full(20, half)]]
+        [np.c_[ring * bottom, np.full(RING, -half)], np.c_[ring * max(top, 1e-3), np.full(RING, half)]]
     )
     return " ".join(f"{x:.6g}" for x in points.ravel())
 
@@ -115,7 +116,7 @@ def _geom(solid: Solid, name: str, density: float, meshes: list[str]) -> str:
 
 def _pair(first: str, second: str, *, friction: float, restitution: float, rolling: float, step: float) -> str:
     stiffness, damping = contact_spring(round(restitution, 3), step)
-    torsion = 0.004
+    torsion = min(0.004, 0.02 * friction)
     return (
         f'<pair geom1="{first}" geom2="{second}" condim="{6 if rolling > 0 else 4}" '
         f'friction="{friction:.4g} {friction:.4g} {torsion} {rolling:.4g} {rolling:.4g}" '

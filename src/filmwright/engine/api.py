@@ -1,0 +1,68 @@
+"""`filmwright.generate`: words in, a clip out; a bad word is refused before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from filmwright.engine.build_request import build_request
+from filmwright.media.clips import Clip
+from filmwright.spec.errors import BadRequest
+from filmwright.spec.events import OnEvent
+from filmwright.spec.request import Request
+
+__all__ = ["Options", "generate"]
+
+
+class Options(TypedDict, total=False):
+    """What `build_request` takes besides the prompt; what is left out comes from the model's card."""
+
+    model: str
+    size: str | tuple[int, int]
+    aspect: str
+    seconds: float
+    num_frames: int
+    fps: int
+    seed: int
+    steps: int
+    guidance: float
+    sampler: str
+    negative: str
+    image: Path | str
+    camera: str
+
+
+def generate(
+    prompt: str | Request,
+    *,
+    path: Path | str | None = None,
+    on_event: OnEvent | None = None,
+    device: str = "cpu",
+    **options: Unpack[Options],
+) -> Clip:
+    """Make a clip from words, or from a whole request.
+
+    Args:
+        prompt: what the clip shows, or everything that determines it.
+        path: where to write it as H.264 in MP4, with its sidecar beside it; nowhere when None.
+        on_event: called with each event of the run.
+        device: where the nets run.
+        options: as `build_request` takes them; not together with a whole request.
+
+    Raises:
+        BadRequest: the model cannot do what is asked.
+        MediaError: a picture cannot be read, or the output cannot be written.
+        WeightsError: the model's files are missing or damaged.
+    """
+    if isinstance(prompt, Request):
+        if options:
+            raise BadRequest(
+                f"a whole request and {', '.join(options)} were given: build_request(base=...) changes one"
+            )
+        request = prompt
+    else:
+        request = build_request(prompt, **options)
+
+    from filmwright.engine.generate import generate_clip
+
+    return generate_clip(request, path=path, on_event=on_event, device=device)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from filmwright.media.clips import Clip
+from filmwright.media.sheet import contact_sheet, save_png_atomic
+from filmwright.media.video import probe, read_video
+from filmwright.spec.errors import MediaError
+
+
+def clip_of(level: int, num_frames: int = 9) -> np.ndarray:
+    return np.full((num_frames, 32, 64, 3), level, dtype=np.uint8)
+
+
+def test_every_clip_is_on_the_sheet(tmp_path: Path) -> None:
+    levels = [10, 60, 110, 160, 210]
+    sheet = contact_sheet([clip_of(v) for v in levels], ["a ball " * 30] * 5, columns=2, frames_per_clip=3)
+    pixels = np.asarray(sheet)
+    for level in levels:
+        assert (pixels == level).all(-1).sum() >= 3 * 32 * 64
+    save_png_atomic(sheet, tmp_path / "s.png")
+    with Image.open(tmp_path / "s.png") as stored:
+        assert stored.size == sheet.size
+    assert [p.name for p in tmp_path.iterdir()] == ["s.png"]
+
+
+def test_first_and_last_frame_are_shown() -> None:
+    clip = clip_of(0, 9)
+    clip[0], clip[-1] = 90, 190
+    pixels = np.asarray(contact_sheet([clip], ["x"], columns=4))
+    for level in (90, 190):
+        assert (pixels == level).all(-1).sum() == 32 * 64
+
+
+def test_captions_are_drawn() -> None:
+    with_words, without = (
+        np.asarray(contact_sheet([clip_of(9)], [text], columns=1)) for text in ("red ball", "")
+    )
+    assert not np.array_equal(with_words, without)
+
+
+def test_one_frame_clips_and_wrong_counts() -> None:
+    contact_sheet([clip_of(9, 1)], ["still"], columns=1)
+    for clips, labels in (([], []), ([clip_of(1)], [])):
+        with pytest.raises(MediaError, match="cannot lay out"):
+            contact_sheet(clips, labels, columns=1)
+
+
+def test_a_clip_saves_itself_with_its_sidecar(tmp_path: Path) -> None:
+    clip = Clip(frames=clip_of(120), fps=16, sidecar='{"a": 1}\n')
+    assert clip.save(tmp_path / "x.mp4") == tmp_path / "x.mp4"
+    assert probe(tmp_path / "x.mp4").num_frames == 9
+    assert (tmp_path / "x.json").read_text() == '{"a": 1}\n'
+    Clip(frames=clip_of(120), fps=16).save(str(tmp_path / "y.mp4"))
+    assert not (tmp_path / "y.json").exists()
+    with pytest.raises(MediaError, match=r"must end in .mp4"):
+        clip.save(tmp_path / "x.avi")
+
+
+def test_a_clip_shows_itself_in_a_notebook(tmp_path: Path) -> None:
+    html = Clip(frames=clip_of(120), fps=16)._repr_html_()
+    found = re.search(r'src="data:video/mp4;base64,([^"]+)"', html)
+    assert found
+    (tmp_path / "shown.mp4").write_bytes(base64.b64decode(found[1]))
+    frames, fps = read_video(tmp_path / "shown.mp4")
+    assert (frames.shape, fps) == ((9, 32, 64, 3), 16.0)
+    assert 'width="64"' in html
