@@ -55,7 +55,9 @@ def even_in_lambda(steps: int, start: float = 0.98, end: float = 0.02) -> list[f
 def test_the_closed_form_solves_the_field() -> None:
     t, h = 0.6, 1e-5
     slope = (on_the_path(t + h) - on_the_path(t - h)) / (2 * h)
-    assert torch.allclose(slope, gaussian(on_the_path(t), torch.full((2, 4), t)), atol=1e-8)
+    assert torch.allclose(
+        slope, gaussian(on_the_path(t), torch.full((2, 4), t, dtype=torch.float64)), atol=1e-8
+    )
 
 
 def test_euler_has_order_one() -> None:
@@ -111,7 +113,7 @@ def test_a_crooked_field_is_followed(name: str) -> None:
         under = below(middle) < quantile
         low, high = torch.where(under, middle, low), torch.where(under, high, middle)
     x = SAMPLERS[name](velocity, NOISE, timesteps(64))
-    assert float((x - low).abs().mean()) < (0.02 if name == "euler" else 1e-3)
+    assert float((x - low).abs().mean()) < (0.012 if name == "euler" else 2e-3)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

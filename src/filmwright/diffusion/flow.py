@@ -69,7 +69,7 @@ def shift(t: Level, s: float) -> Level:
 
     `shift(shift(t, a), b) == shift(t, a*b)`.
     """
-    return s * t / (1 + (s - 1) * t)
+    return s * t / (s * t + (1 - t))  # so written, 1 is exactly 1
 
 
 def shift_for(dims: int) -> float:

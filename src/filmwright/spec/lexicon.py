@@ -248,9 +248,7 @@ _IRREGULAR: dict[str, tuple[str, str, str]] = {
     "hold": ("holds", "holding", "held"), "creep": ("creeps", "creeping", "crept"), "draw": ("draws", "drawing", "drew"),
     "is": ("is", "being", "was"), "set": ("sets", "setting", "set"), "get": ("gets", "getting", "got"),
     "keep": ("keeps", "keeping", "kept"), "shake": ("shakes", "shaking", "shook"), "travel": ("travels", "travelling", "travelled"),
-    "tip": ("tips", "tipping", "tipped"), "keel": ("keels", "keeling", "keeled"), "zoom": ("zooms", "zooming", "zoomed"),
-    "rebound": ("rebounds", "rebounding", "rebounded"), "spin around": ("spins", "spinning", "spun"),
-    "rest": ("rests", "resting", "rested"), "wobble": ("wobbles", "wobbling", "wobbled"),
+    "dolly": ("dollies", "dollying", "dollied"),
 }  # fmt: skip
 _VOWELS = "aeiou"
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from filmwright.diffusion.flow import mix, sample_levels, shift_for, velocity
 from filmwright.models.catalog import size
-from filmwright.models.dit import RAYS, DiT
+from filmwright.models.dit import DiT
 from filmwright.models.text import TextEncoder
 from filmwright.training.latents import LatentSet, track_controls
 from filmwright.training.loop import LoopConfig, Rank, run
@@ -58,7 +58,7 @@ class DenoiserObjective:
         self.text.to(self.device)
         self.dit.to(self.device)
         self.modules: dict[str, nn.Module] = {"text": self.text, "denoiser": self.dit}
-        self.data = LatentSet(training.latents, config.device)
+        self.data = LatentSet(training.latents)
         self.shift = shift_for(self.data.tensors["latents"][0].numel())
         self._loss = torch.compile(self._weighted, dynamic=False) if config.compile else self._weighted
 
@@ -87,11 +87,12 @@ class DenoiserObjective:
             torch.rand(count, 1, generator=rng) < give.give_tracks
         )
         paths = track_controls(x, tracks, t["seen"][chosen], use)
+        weight = counted[:, :, None, None] * (1 + give.subject_weight * t["weight"][chosen].float().cpu())
         batch = {
             "x": x,
             "tokens": tokens,
             "levels": levels,
-            "weight": counted[:, :, None, None] * (1 + give.subject_weight * t["weight"][chosen].float()),
+            "weight": weight / weight.mean().clamp(min=1e-6),  # over the whole batch, whoever computes it
             "controls": torch.cat([rays, paths], dim=1),
             "noise": torch.randn(x.shape, generator=rng),
         }
@@ -120,7 +121,7 @@ class DenoiserObjective:
         times = None if last is None else torch.full((1,), x.shape[2] - 1, device=x.device)
         v = self.dit(mix(x, noise, levels), levels, text, pooled, controls, last, times)
         error = (v.float() - velocity(x, noise)).square().mean(1)  # [b, t, h, w]
-        return (error * weight).sum() / weight.sum().clamp(min=1e-6)
+        return (error * weight).mean()
 
     def evaluate(self) -> dict[str, float]:
         """Velocity error on held-out clips at fixed levels, seeds and captions, all frames at one level, no controls."""

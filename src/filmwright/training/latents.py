@@ -92,16 +92,16 @@ def box_weight(boxes: Tensor, rows: int, columns: int) -> Tensor:
 class LatentSet:
     """All encoded clips in memory."""
 
-    def __init__(self, folder: Path | str, device: str = "cpu") -> None:
+    def __init__(self, folder: Path | str) -> None:
         paths = sorted(Path(folder).glob("latents-*.safetensors"))
         if not paths:
             raise BadRequest(f"{folder} holds no latents: encode clips first with `filmwright train latents`")
         files = [load_file(p) for p in paths]
         # a shape has one set: a folder of mixed shapes is an error of whoever wrote it
-        self.tensors = {k: torch.cat([f[k] for f in files]).to(device) for k in files[0]}
+        self.tensors = {k: torch.cat([f[k] for f in files]) for k in files[0]}
         held = self.tensors["held_out"] | self.tensors["validation"]
-        self.train = torch.nonzero(~held).flatten().cpu()
-        self.validation = torch.nonzero(held).flatten().cpu()
+        self.train = torch.nonzero(~held).flatten()
+        self.validation = torch.nonzero(held).flatten()
 
     def __len__(self) -> int:
         return len(self.tensors["latents"])

@@ -125,7 +125,7 @@ def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
         with amp:
             loss, parts = objective.loss(int(state["step"]), rank)
         loss.backward()
-        norm = _share_gradients(optimizer, rank, config.clip)
+        norm, loss = _share_gradients(optimizer, loss.detach(), rank, config.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         state["step"] += 1
@@ -189,17 +189,21 @@ def _rate(step: int, used: float, config: LoopConfig) -> float:
     return warm * max(cool, 0.02)
 
 
-def _share_gradients(optimizer: torch.optim.Optimizer, rank: Rank, clip: float) -> Tensor:
-    """Averages gradients over processes, clips their common norm, returns it."""
+def _share_gradients(
+    optimizer: torch.optim.Optimizer, loss: Tensor, rank: Rank, clip: float
+) -> tuple[Tensor, Tensor]:
+    """Averages gradients and loss over processes, clips the gradients' common norm; returns norm and loss."""
     grads = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
     if rank.count > 1:
-        flat = torch.cat([g.flatten() for g in grads])
+        loss = loss.reshape(1)
+        flat = torch.cat([loss, *(g.flatten() for g in grads)])
         dist.all_reduce(flat)
         flat /= rank.count
-        torch._foreach_copy_(grads, [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in grads]), grads, strict=True)])
+        loss, *means = flat.split([1, *(g.numel() for g in grads)])
+        torch._foreach_copy_(grads, [m.view_as(g) for m, g in zip(means, grads, strict=True)])
     norm = torch.stack(torch._foreach_norm(grads)).norm()
     torch._foreach_mul_(grads, (clip / (norm + 1e-6)).clamp(max=1.0))
-    return norm
+    return norm, loss
 
 
 @torch.no_grad()

@@ -180,7 +180,7 @@ def _others(rng: Generator, event: str, main: SubjectSpec, part: Part) -> tuple[
     room = part.max_bodies - 1
     if event == "collide":
         add(STRUCK, "collide")
-    elif event == "topple" and room and rng.random() < 0.6:
+    elif event == "topple" and room and main.kind != "dominoes" and rng.random() < 0.6:
         add(("ball",), "roll")
     if event in ("rest", "drop", "roll", "slide", "spin", "collide", "float") and main.kind != "dominoes":
         free = room - len(found)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from filmwright.world.bodies import MATERIAL, Body, Solid, quaternion_matrix
 
-__all__ = ["GRAVITY", "Episode", "Motion", "contact_spring", "run"]
+__all__ = ["BOUNCE", "GRAVITY", "GRIP", "Episode", "Motion", "Push", "contact_spring", "run", "traces_a_frame"]
 
 GRAVITY = 9.81
 STIFFNESS = 500.0  # rad/s of the contact spring: 5 m/s dents about 8 mm
@@ -114,11 +114,13 @@ def _geom(solid: Solid, name: str, density: float, meshes: list[str]) -> str:
     return f'<geom name="{name}" type="{solid.kind}" size="{_numbers(size)}" {tail}/>'
 
 
-def _pair(first: str, second: str, *, friction: float, restitution: float, rolling: float, step: float) -> str:
+def _pair(
+    first: str, second: str, *, friction: float, restitution: float, rolling: float, step: float, round_: bool
+) -> str:
     stiffness, damping = contact_spring(round(restitution, 3), step)
     torsion = min(0.004, 0.02 * friction)
     return (
-        f'<pair geom1="{first}" geom2="{second}" condim="{6 if rolling > 0 else 4}" '
+        f'<pair geom1="{first}" geom2="{second}" condim="{6 if rolling > 0 else 4 if round_ else 3}" '
         f'friction="{friction:.4g} {friction:.4g} {torsion} {rolling:.4g} {rolling:.4g}" '
         f'solref="{-stiffness:.9g} {-damping:.9g}" solimp="0.9999 0.9999 0.001 0.5 2" '
         f'solreffriction="-1 {-0.5 / step:.6g}"/>'
@@ -129,7 +131,7 @@ def _mjcf(bodies: Sequence[Body], setting: str, step: float) -> tuple[str, list[
     """The model of all bodies on their ground, and the plan index of every geom (-1: the ground)."""
     meshes: list[str] = []
     text: list[list[str]] = [[] for _ in bodies]
-    names: list[tuple[str, int]] = []
+    names: list[tuple[str, int, str]] = []
     owners = [-1]
     roots = [_root(bodies, i) for i in range(len(bodies))]
     order = [i for i in range(len(bodies)) if bodies[i].parent is None]
@@ -143,7 +145,7 @@ def _mjcf(bodies: Sequence[Body], setting: str, step: float) -> tuple[str, list[
         text[i].append(f'<body pos="{_numbers(body.position)}" quat="{_numbers(body.quaternion)}">{joint}')
         for n, solid in enumerate(body.solids):
             text[i].append(_geom(solid, f"s{i}_{n}", density, meshes))
-            names.append((f"s{i}_{n}", i))
+            names.append((f"s{i}_{n}", i, solid.kind))
             owners.append(i)
     world = []
     for i in order:
@@ -151,17 +153,17 @@ def _mjcf(bodies: Sequence[Body], setting: str, step: float) -> tuple[str, list[
             children = [line for k in order if roots[k] == i and k != i for line in (*text[k], "</body>")]
             world += [*text[i], *children, "</body>"]
     pairs = []
-    for n, (name, i) in enumerate(names):
+    for n, (name, i, kind) in enumerate(names):
         body, material = bodies[i], MATERIAL[bodies[i].material]
         if setting != "sea" and body.joint != "fixed":
             pairs.append(
                 _pair(
-                    "ground", name, step=step, rolling=body.rolling,
+                    "ground", name, step=step, rolling=body.rolling, round_=kind in ("sphere", "capsule"),
                     friction=material.friction * GRIP[setting] if body.friction is None else body.friction,
                     restitution=(material.restitution if body.restitution is None else body.restitution) * BOUNCE[setting],
                 )
             )  # fmt: skip
-        for other, j in names[n + 1 :]:
+        for other, j, _ in names[n + 1 :]:
             if roots[i] == roots[j] or (body.fragment and bodies[j].fragment):
                 continue
             if body.joint == "fixed" or bodies[j].joint == "fixed":
@@ -169,7 +171,7 @@ def _mjcf(bodies: Sequence[Body], setting: str, step: float) -> tuple[str, list[
             second = MATERIAL[bodies[j].material]
             pairs.append(
                 _pair(
-                    name, other, step=step, rolling=0.0,
+                    name, other, step=step, rolling=0.0, round_=False,
                     friction=math.sqrt(material.friction * second.friction),
                     restitution=math.sqrt(material.restitution * second.restitution),
                 )
@@ -193,21 +195,23 @@ Push = Callable[[float, Array, Array, Array], None]
 """A force law: `push(seconds, qpos, qvel, xfrc)` writes [B+1,6] forces and torques in world axes."""
 
 
-def run(
-    bodies: Sequence[Body], *, setting: str, num_frames: int, fps: int, push: Push | None = None
-) -> Motion:
-    """Simulate the plans for `num_frames` frames at `fps`.
+def traces_a_frame(fps: int) -> int:
+    """How many traced states make one frame at `fps`."""
+    return max(1, round(STEPS * 16 / fps / TRACE))
 
-    Body plans without a parent must precede their children. The first traced state is the start.
+
+def run(bodies: Sequence[Body], *, setting: str, fps: int, count: int, push: Push | None = None) -> Motion:
+    """Simulate the plans for `count` traced states, `traces_a_frame(fps)` a frame; the first is the start.
+
+    Body plans without a parent must precede their children. On the sea there is no ground: `push` holds things up.
     """
-    steps = max(TRACE, TRACE * round(STEPS * 16 / fps / TRACE))
+    steps = TRACE * traces_a_frame(fps)
     step = 1.0 / (fps * steps)
     xml, owners = _mjcf(bodies, setting, step)
     model = mujoco.MjModel.from_xml_string(xml)
     data = mujoco.MjData(model)
     order = _order(model, bodies)
     _start(model, data, bodies, order, spring=0.0 if setting == "sea" else GRAVITY / STIFFNESS**2)
-    count = (num_frames - 1) * steps // TRACE + 1
     qpos, qvel = np.empty((count, model.nq)), np.empty((count, model.nv))
     raw: list[tuple[int, int, Array, Array, Array]] = []
     depth, fresh, last = 0.0, 0, -1

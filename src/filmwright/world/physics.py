@@ -7,6 +7,7 @@ deterministic: each attempt's random stream follows from the script's version, s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from filmwright.world.author import generator
 from filmwright.world.bodies import MATERIAL, Body, quaternion_matrix
 from filmwright.world.cameras import camera_path, canonical_eye, project
+from filmwright.world.fragments import break_up
+from filmwright.world.layout import Layout
 from filmwright.world.looks import COLOUR, look_for
-from filmwright.world.mechanics import Motion, run
-from filmwright.world.scene import KINDS, CameraPose, Look, Script, Stage, Take
-from filmwright.world.staging import Layout, lay_out
+from filmwright.world.mechanics import Motion, run, traces_a_frame
+from filmwright.world.scene import KINDS, CameraPose, Happening, Look, Script, Stage, Take
+from filmwright.world.staging import EXPECTED, lay_out
 from filmwright.world.story import contacts_of, happenings, instances
 
 __all__ = ["simulate", "stage"]
@@ -29,23 +32,48 @@ SEEN = 0.85  # share of frames that must show the subject's centre
 def simulate(script: Script) -> Take:
     """The take of a script: physics, camera, look, contacts and log.
 
-    Up to ten attempts with other details are made until the main subject is in the picture for 85 % of the frames
-    (and in the first); the best is taken. The same script gives the same take bit for bit on one machine.
+    Up to ten attempts with other details are made until what was asked for happens, with the main subject in the
+    picture for 85 % of the frames (and in the first); else the best is taken. The same script gives the same take
+    bit for bit on one machine.
     """
-    best: tuple[float, Layout, Motion, CameraPose] | None = None
+    best: tuple[float, _Run] | None = None
     for attempt in range(ATTEMPTS):
         rng = generator(script.seed, script.part, 1, attempt)
-        layout = lay_out(script, rng)
-        motion = run(layout.bodies, setting=script.setting, num_frames=script.num_frames, fps=script.fps)
-        camera = _camera(script, layout, motion)
-        score = _score(script, layout, motion, camera)
+        found = _attempt(script, lay_out(script, rng))
+        score = _score(script, found)
         if best is None or score > best[0]:
-            best = (score, layout, motion, camera)
+            best = (score, found)
         if score >= SEEN:
             break
     assert best is not None
-    _, layout, motion, camera = best
-    return _take(script, layout, motion, camera)
+    return _take(script, best[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One attempt: everything a take is made of but the picture."""
+
+    layout: Layout
+    bodies: tuple[Body, ...]
+    motion: Motion
+    camera: CameraPose
+    log: tuple[Happening, ...]
+    visible: NDArray[np.bool_] | None  # [T,B]
+
+
+def _attempt(script: Script, layout: Layout) -> _Run:
+    per_frame = traces_a_frame(script.fps)
+    count = (script.num_frames - 1) * per_frame + 1
+    motion = run(layout.bodies, setting=script.setting, fps=script.fps, count=count, push=layout.push)
+    bodies, visible, shattered = layout.bodies, None, None
+    if layout.shards:
+        broken = break_up(motion, bodies, layout.shards, setting=script.setting, fps=script.fps)
+        if broken is not None:
+            motion, bodies, visible, shattered = broken
+            visible = visible[::per_frame]
+    camera = _camera(script, layout, motion)
+    log = happenings(script, motion, bodies, camera, shattered=shattered)
+    return _Run(layout=layout, bodies=bodies, motion=motion, camera=camera, log=log, visible=visible)
 
 
 def _camera(script: Script, layout: Layout, motion: Motion) -> CameraPose:
@@ -62,21 +90,27 @@ def _camera(script: Script, layout: Layout, motion: Motion) -> CameraPose:
     )
 
 
-def _score(script: Script, layout: Layout, motion: Motion, camera: CameraPose) -> float:
-    """Share of frames that show the followed body's centre well inside the picture; less than 0 if the first does not."""
-    seen = project(motion.centre[:: motion.per_frame, layout.follow], camera, script.width / script.height)
+def _score(script: Script, found: _Run) -> float:
+    """Share of frames that show the followed body's centre well inside the picture.
+
+    Less than 0 if the first frame does not, or if the log lacks the event that the script asks for.
+    """
+    follow = found.motion.centre[:: found.motion.per_frame, found.layout.follow]
+    seen = project(follow, found.camera, script.width / script.height)
     inside = (np.abs(seen[:, :2]) < 0.9).all(-1) & (seen[:, 2] > 0.3)
-    return float(inside.mean()) - (0.0 if inside[0] else 1.0)
+    happened = any(h.what == EXPECTED[script.event] and h.who == 0 for h in found.log)
+    return float(inside.mean()) - (0.0 if inside[0] else 1.0) - (0.0 if happened else 1.0)
 
 
-def _take(script: Script, layout: Layout, motion: Motion, camera: CameraPose) -> Take:
-    bodies = layout.bodies
+def _take(script: Script, found: _Run) -> Take:
+    bodies, motion = found.bodies, found.motion
     whole = instances(bodies)
     frames = slice(None, None, motion.per_frame)
-    look = look_for(script.setting, script.light, script.mood, generator(script.seed, script.part, 2))
+    rng = generator(script.seed, script.part, 2)
+    look = look_for(script.setting, script.light, script.mood, rng, waves=found.layout.waves)
     return Take(
         script=script,
-        stage=stage(script, bodies, motion, camera, look),
+        stage=stage(script, bodies, motion, found.camera, look, visible=found.visible),
         subject=np.array([bodies[i].subject for i in whole], np.int64),
         mass=np.array([_mass(bodies, motion, i) for i in whole], np.float32),
         position=motion.centre[frames][:, whole].astype(np.float32),
@@ -84,8 +118,8 @@ def _take(script: Script, layout: Layout, motion: Motion, camera: CameraPose) ->
         velocity=motion.velocity[frames][:, whole].astype(np.float32),
         angular_velocity=motion.angular[frames][:, whole].astype(np.float32),
         contacts=contacts_of(motion, bodies, script.fps, script.num_frames),
-        log=happenings(script, motion, bodies, camera),
-        facts={"penetration": motion.depth, **layout.facts},
+        log=found.log,
+        facts={"penetration": motion.depth, **found.layout.facts},
     )
 
 

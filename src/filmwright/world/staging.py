@@ -1,4 +1,4 @@
-"""Places the subjects of a script and sets them going: a `Layout` is the start of a take and its plain view.
+"""Places the subjects of a script and sets them going, event by event.
 
 Main motion runs along x, because every first camera looks along +y. Random numbers vary sizes, places and speeds
 within what the words of the script say.
@@ -8,117 +8,74 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from numpy.random import Generator
 
-from filmwright.world.bodies import (
-    LYING, MATERIAL, UPRIGHT, Body, Quaternion, axis_quaternion, half_size, plain, quaternion_product, rounded,
+from filmwright.world.bodies import LYING, MATERIAL, UPRIGHT, Body, axis_quaternion, car, half_size, quaternion_product, rounded
+from filmwright.world.layout import (
+    Layout, arrange, bystanders, composite, first_radius, heading_sign, run_seconds, somewhere, standing, turned, whole,
 )  # fmt: skip
 from filmwright.world.mechanics import BOUNCE, GRAVITY, GRIP
 from filmwright.world.scene import Script, SubjectSpec
+from filmwright.world.setpieces import dominoes, floating, pendulum, resting_boat, shatter, stack, topple
 
-__all__ = ["Layout", "lay_out"]
+__all__ = ["EXPECTED", "lay_out"]
 
-Vector = tuple[float, float, float]
-Z: Vector = (0.0, 0.0, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Bodies as they start, the plain camera's target (metres), elevation (radians) and zoom, and stated facts.
-
-    `follow` is the plan that must stay in the picture.
-    """
-
-    bodies: tuple[Body, ...]
-    target: Vector
-    elevation: float
-    zoom: float = 1.0
-    follow: int = 0
-    facts: dict[str, float] = field(default_factory=dict)
-
-
-def _turned(yaw: float, base: Quaternion = UPRIGHT) -> Quaternion:
-    return quaternion_product(axis_quaternion(Z, yaw), base)
-
-
-def _whole(
-    subject: int, spec: SubjectSpec, rng: Generator, *, slender: float = 1.0, scale: float = 1.0
-) -> tuple[Body, float]:
-    """A plain solid standing on its own, and half its height."""
-    half = half_size(spec.size, scale * float(rng.uniform(0.95, 1.05)))
-    shape, solid, rise = plain(spec.kind, half, slender=slender)
-    return Body(subject=subject, material=spec.material, shapes=(shape,), solids=(solid,)), rise
-
-
-def _radius(body: Body) -> float:
-    """Radius in metres of the first solid, that on which round things roll."""
-    return body.solids[0].sizes[0]
-
-
-def _sign(script: Script) -> float:
-    return -1.0 if script.direction == "left" else 1.0
-
-
-def _start(rng: Generator) -> tuple[float, float]:
-    return float(rng.uniform(-0.15, 0.15)), float(rng.uniform(-0.15, 0.15))
-
-
-def _layout(
-    rng: Generator, bodies: list[Body], *, height: float = 0.45, low: bool = False, zoom: float = 1.0, **facts: float
-) -> Layout:
-    """Bodies under a plain view whose centre is `height` metres above the floor."""
-    return Layout(
-        bodies=tuple(bodies),
-        target=(float(rng.uniform(-0.10, 0.10)), 0.0, height),
-        elevation=float(rng.uniform(0.12, 0.18) if low else rng.uniform(0.18, 0.30)),
-        zoom=zoom * float(rng.uniform(0.97, 1.07)),
-        facts=facts,
-    )
-
-
-def _standing(subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float) -> Body:
-    """A plain solid at rest at (x, y), standing or, where it could not stand for long, lying."""
-    body, rise = _whole(subject, spec, rng)
-    turn = _turned(float(rng.uniform(-math.pi, math.pi)))
-    if spec.kind == "capsule" or (spec.kind == "cylinder" and rng.random() < 0.3):
-        turn, rise = _turned(float(rng.uniform(0.5, 2.6)), LYING), _radius(body)
-        body = replace(body, solids=tuple(map(rounded, body.solids)))
-    return replace(body, position=(x, y, rise), quaternion=turn)
+EXPECTED: dict[str, str] = {
+    "rest": "rests", "drop": "lands", "roll": "rolls", "slide": "slides", "collide": "hits",
+    "topple": "topples", "spin": "spins", "swing": "swings", "shatter": "shatters", "float": "floats",
+}  # fmt: skip
+"""What the log must say of subject 0 for an event to have happened."""
 
 
 def _rest(script: Script, rng: Generator) -> Layout:
-    return _layout(rng, [_standing(0, script.subjects[0], rng, *_start(rng))])
+    spec = script.subjects[0]
+    x, y = somewhere(rng)
+    others = bystanders(script, rng, 1)
+    if others:  # side by side, rather than one behind the other
+        x = -0.45 * math.copysign(1.0, others[0].position[0])
+    scale = 0.85 if others else 1.0
+    if spec.kind in ("stack", "dominoes"):
+        build = stack if spec.kind == "stack" else dominoes
+        return arrange(rng, [*build(0, spec, rng, x, y), *others])
+    if spec.kind == "car":
+        yaw = float(rng.uniform(-0.9, 0.9)) + (math.pi if rng.random() < 0.5 else 0.0)
+        return arrange(rng, [*_car(0, spec, rng, x, y, 0.0, yaw, scale=scale), *others])
+    if spec.kind == "boat":
+        return arrange(rng, [resting_boat(0, spec, rng, x, y), *others])
+    zoom = 0.95 if spec.kind == "lighthouse" else 1.0
+    return arrange(rng, [standing(0, spec, rng, x, y, scale=scale), *others], zoom=zoom)
 
 
 def _drop(script: Script, rng: Generator) -> Layout:
     spec = script.subjects[0]
-    body, rise = _whole(0, spec, rng)
+    body, rise = whole(0, spec, rng)
     height = min(float(rng.uniform(0.65, 1.25)), 1.85 - 2.0 * rise)
-    x, y = _start(rng)
-    turn = _turned(float(rng.uniform(-math.pi, math.pi)))
+    x, y = somewhere(rng)
+    turn = turned(float(rng.uniform(-math.pi, math.pi)))
     if spec.kind != "ball":
         lean, about = float(rng.uniform(0.03, 0.22)), float(rng.uniform(-math.pi, math.pi))
         turn = quaternion_product(axis_quaternion((math.cos(about), math.sin(about), 0.0), lean), turn)
     body = replace(body, position=(x, y, rise + height), quaternion=turn)
     restitution = MATERIAL[spec.material].restitution * BOUNCE[script.setting]
-    return _layout(rng, [body], height=0.82, low=True, drop_height=height, restitution=restitution)
+    bodies = [body, *bystanders(script, rng, 1)]
+    return arrange(rng, bodies, height=0.82, low=True, drop_height=height, restitution=restitution)
 
 
 def _roller(
-    subject: int, spec: SubjectSpec, rng: Generator, speed: float, x: float, y: float, drift: float = 0.0
+    subject: int, spec: SubjectSpec, rng: Generator, speed: float, x: float, y: float, *, drift: float = 0.0, scale: float = 1.0
 ) -> tuple[Body, float]:
     """Something that rolls along x at `speed` m/s (signed) without slipping, now at (x, y); and its radius."""
-    body, rise = _whole(subject, spec, rng)
-    radius = rise if spec.kind == "ball" else _radius(body)
+    body, rise = whole(subject, spec, rng, scale=scale)
+    radius = rise if spec.kind == "ball" else first_radius(body)
     heading = math.atan2(drift * (1.0 if speed > 0 else -1.0), abs(speed))
     return (
         replace(
             body,
-            solids=tuple(map(rounded, body.solids)) if spec.kind == "cylinder" else body.solids,
+            solids=tuple(map(rounded, body.solids)),
             position=(x, y, radius),
-            quaternion=_turned(heading, LYING),
+            quaternion=turned(heading, LYING),
             velocity=(speed, drift, 0.0),
             spin=(-drift / radius, speed / radius, 0.0),
             striped=True,
@@ -127,54 +84,127 @@ def _roller(
     )
 
 
-def _seconds(script: Script) -> float:
-    return max((script.num_frames - 1) / script.fps, 0.5)
+def _car(
+    subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float, speed: float, yaw: float,
+    *, scale: float = 1.0, index: int = 0,
+) -> list[Body]:  # fmt: skip
+    """A car with four free wheels that rolls forward at `speed` m/s; `index` is its place in the list of plans."""
+    half = half_size(spec.size, 1.45 * scale * float(rng.uniform(0.95, 1.05)))
+    shapes, solids, wheel_shape, wheel_solid, centres, clearance = car(half)
+    chassis = Body(
+        subject=subject,
+        material=spec.material,
+        shapes=shapes,
+        solids=solids,
+        position=(x, y, clearance),
+        quaternion=turned(yaw),
+        velocity=(speed * math.cos(yaw), speed * math.sin(yaw), 0.0),
+    )
+    wheels = [
+        Body(
+            subject=subject,
+            material="rubber",
+            shapes=(wheel_shape,),
+            solids=(wheel_solid,),
+            position=centre,
+            quaternion=LYING,
+            joint="hinge",
+            hinge_axis=(0.0, 0.0, 1.0),
+            spin=(speed / wheel_shape.sizes[0], 0.0, 0.0),
+            parent=index,
+            striped=True,
+            restitution=0.1,
+        )
+        for centre in centres
+    ]
+    return [chassis, *wheels]
 
 
 def _roll(script: Script, rng: Generator) -> Layout:
-    sign = _sign(script)
+    sign, spec = heading_sign(script), script.subjects[0]
     length = float(rng.uniform(1.7, 2.2))
-    speed = sign * length / _seconds(script)
-    _, y = _start(rng)
+    speed = length / run_seconds(script)
+    _, y = somewhere(rng)
     drift = float(rng.uniform(-0.12, 0.12))
-    body, radius = _roller(0, script.subjects[0], rng, speed, -sign * length / 2.0, y, drift)
-    return _layout(rng, [body], speed=math.hypot(speed, drift), radius=radius)
+    others = bystanders(script, rng, 1)
+    if spec.kind == "car":
+        yaw = drift * 0.5 + (0.0 if sign > 0 else math.pi)
+        return arrange(rng, [*_car(0, spec, rng, -sign * length / 2.0, y, speed, yaw), *others], speed=speed)
+    body, radius = _roller(0, spec, rng, sign * speed, -sign * length / 2.0, y, drift=drift)
+    return arrange(rng, [body, *others], speed=math.hypot(speed, drift), radius=radius)
 
 
 def _slide(script: Script, rng: Generator) -> Layout:
-    spec, sign = script.subjects[0], _sign(script)
-    body, rise = _whole(0, spec, rng)
-    friction = min(MATERIAL[spec.material].friction * GRIP[script.setting], 0.30)
+    spec, sign = script.subjects[0], heading_sign(script)
+    body, rise = composite(0, spec, rng)
+    friction = min(MATERIAL[spec.material].friction * GRIP[script.setting], 0.20 if spec.kind == "glass" else 0.30)
     length = float(rng.uniform(1.3, 1.8))
     speed = sign * math.sqrt(2.0 * friction * GRAVITY * length)
-    _, y = _start(rng)
+    _, y = somewhere(rng)
     body = replace(
         body,
         position=(-sign * length / 2.0, y, rise),
-        quaternion=_turned(float(rng.uniform(-0.5, 0.5))),
+        quaternion=turned(float(rng.uniform(-0.5, 0.5))),
         velocity=(speed, 0.0, 0.0),
         friction=friction,
     )
-    return _layout(rng, [body], friction=friction, speed=abs(speed))
+    return arrange(rng, [body, *bystanders(script, rng, 1)], friction=friction, speed=abs(speed))
 
 
 def _spin(script: Script, rng: Generator) -> Layout:
     spec = script.subjects[0]
-    body, rise = _whole(0, spec, rng)
+    body, rise = composite(0, spec, rng)
     rate = float(rng.uniform(4.5, 7.0)) * (1.0 if rng.random() < 0.5 else -1.0)
-    x, y = _start(rng)
+    x, y = somewhere(rng)
     turn = UPRIGHT
     if spec.kind == "capsule":
-        turn, rise = LYING, _radius(body)
+        turn, rise = LYING, first_radius(body)
     body = replace(
         body,
         position=(x, y, rise),
-        quaternion=_turned(float(rng.uniform(-math.pi, math.pi)), turn),
+        quaternion=turned(float(rng.uniform(-math.pi, math.pi)), turn),
         spin=(0.0, 0.0, rate),
         striped=True,
         friction=0.015,
     )
-    return _layout(rng, [body], spin=abs(rate))
+    return arrange(rng, [body, *bystanders(script, rng, 1)], spin=abs(rate))
+
+
+def _collide(script: Script, rng: Generator) -> Layout:
+    """Subject 0 runs into subject 1, which stands in the middle."""
+    sign = heading_sign(script)
+    first, second = script.subjects[:2]
+    speed = float(rng.uniform(1.5, 2.0))
+    x, y = -sign * float(rng.uniform(1.05, 1.2)), float(rng.uniform(-0.06, 0.06))
+    if first.kind == "car":
+        runner = _car(0, first, rng, x, y, speed, 0.0 if sign > 0 else math.pi, scale=0.8)
+    elif first.kind in ("cube", "cone"):
+        body, rise = whole(0, first, rng, scale=0.85)
+        runner = [replace(body, position=(x, y, rise), velocity=(sign * (speed + 0.5), 0.0, 0.0), friction=0.10)]
+    else:
+        runner = [_roller(0, first, rng, sign * speed, x, y, scale=0.85)[0]]
+    struck, rise = whole(1, second, rng, scale=0.85)
+    turn = turned(float(rng.uniform(-0.4, 0.4)))
+    if second.kind == "capsule":
+        struck, turn, rise = replace(struck, solids=tuple(map(rounded, struck.solids))), turned(0.0, LYING), first_radius(struck)
+    struck = replace(
+        struck,
+        position=(sign * float(rng.uniform(0.1, 0.25)), 0.0, rise),
+        quaternion=turn,
+        friction=0.25 if second.kind in ("cube", "cylinder", "cone") else None,
+        striped=second.kind in ("ball", "capsule"),
+    )
+    return arrange(rng, [*runner, struck, *bystanders(script, rng, 2)], speed=speed)
+
+
+def _topple(script: Script, rng: Generator) -> Layout:
+    striker = None
+    if len(script.subjects) > 1:
+        sign = heading_sign(script)
+        x = -sign * float(rng.uniform(1.15, 1.3))
+        ball, _ = _roller(1, script.subjects[1], rng, sign * float(rng.uniform(1.9, 2.5)), x, 0.0, scale=0.95)
+        striker = replace(ball, density=2.0)
+    return topple(script, rng, striker)
 
 
 _EVENTS: dict[str, Callable[[Script, Generator], Layout]] = {
@@ -183,6 +213,11 @@ _EVENTS: dict[str, Callable[[Script, Generator], Layout]] = {
     "roll": _roll,
     "slide": _slide,
     "spin": _spin,
+    "collide": _collide,
+    "topple": _topple,
+    "swing": pendulum,
+    "shatter": shatter,
+    "float": floating,
 }
 
 

@@ -118,12 +118,14 @@ def happenings(
     bodies: Sequence[Body],
     camera: CameraPose,
     *,
-    floating: bool = False,
+    shattered: float | None = None,
 ) -> tuple[Happening, ...]:
     """The log in order of time.
 
-    `camera` [T] gives left and right as the first frame shows them and says who leaves the picture.
+    `camera` [T] gives left and right as the first frame shows them and says who leaves the picture; `shattered` is
+    the time at which subject 0 broke, if it did.
     """
+    floating = script.setting == "sea"
     tracks = [_track(motion, bodies, i) for i in instances(bodies) if not bodies[i].fragment]
     log: list[Happening] = []
     for who in range(len(script.subjects)):
@@ -135,6 +137,11 @@ def happenings(
             log += _swings(who, own[0], camera)
         elif floating:
             log.append(Happening(seconds=0.0, what="floats", who=who))
+        elif shattered is not None and who == 0:
+            drop = float(own[0].centre[0, 2] - own[0].centre[-1, 2])
+            pieces = float(sum(body.fragment for body in bodies))
+            log.append(Happening(seconds=0.0, what="falls", who=who, amount=drop))
+            log.append(Happening(seconds=shattered, what="shatters", who=who, amount=pieces))
         elif kind in ("stack", "dominoes"):
             log += _row(who, own, kind)
         else:

@@ -1,0 +1,282 @@
+"""Reads a prompt with the lexicon: what it names, and what a set of weights will not understand of it.
+
+Matching is by longest phrase over words in their base form, articles and adverbs left out, so that "the camera slowly
+circles around" and "camera circles around" are one. No torch: a prompt check answers at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from filmwright.spec.lexicon import ADVERBS, ARTICLES, EVENT_OF, LEXICON, STOP_WORDS, inflect, lemma
+from filmwright.spec.vocabulary import PARTS, Part
+
+__all__ = ["Finding", "Mention", "PromptReport", "PromptVocabulary", "Word", "analyse", "event_of", "mentions", "split_words"]
+
+_WORD = re.compile(r"[a-z]+(?:n't)?|'s\b|\d+|[^\sa-z\d_-]", re.IGNORECASE)
+_APOSTROPHES = str.maketrans("\u2018\u2019\u02bc", "'''")
+_LONGEST = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """A word or sign of a prompt, lower case, and where it stands in it."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def is_sign(self) -> bool:
+        """Punctuation rather than a word or number."""
+        return not self.text[-1].isalnum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mention:
+    """A phrase of the lexicon found in a prompt: the names it may stand for (mostly one) and where, in characters."""
+
+    attribute: str
+    names: tuple[str, ...]
+    phrase: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptVocabulary:
+    """What a set of weights understands: the words it was trained on and the part of the world it has seen."""
+
+    words: frozenset[str]
+    part: Part = PARTS["whole"]
+    part_name: str = "whole"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with a prompt: a stable code, the words it is about, and one line to show."""
+
+    code: str
+    message: str
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptReport:
+    """What a prompt says in the vocabulary's names, and what is wrong with it.
+
+    `attributes`: names in order of mention for subject, colour, material, size, event, setting, light, camera, lens, mood
+    and direction, as far as they are named. `happenings`: those of the event log, in order. `nearest`: for each unknown
+    word the known words that look most like it.
+    """
+
+    attributes: dict[str, tuple[str, ...]]
+    happenings: tuple[str, ...]
+    unknown: tuple[str, ...]
+    nearest: dict[str, tuple[str, ...]]
+    findings: tuple[Finding, ...]
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the findings."""
+        return tuple(f.code for f in self.findings)
+
+
+def split_words(text: str) -> list[Word]:
+    """Words, numbers and signs of a text in order; hyphens separate words, typographic apostrophes are plain ones."""
+    plain = text.translate(_APOSTROPHES)
+    return [Word(text=m.group().lower(), start=m.start(), end=m.end()) for m in _WORD.finditer(plain)]
+
+
+@cache
+def _index() -> dict[tuple[str, ...], tuple[str, tuple[str, ...]]]:
+    """Phrase in base forms -> (attribute, names). The first attribute of the lexicon that claims a phrase has it."""
+    index: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}
+    for attribute, names in LEXICON.items():
+        for name, roles in names.items():
+            for role, phrases in roles.items():
+                for phrase in phrases:
+                    key = _key(phrase)
+                    if role == "verb" and attribute == "camera" and key[0] != "camera":
+                        index.setdefault(("camera", *key), (attribute, tuple(name.split("|"))))
+                    index.setdefault(key, (attribute, tuple(name.split("|"))))
+    return index
+
+
+def _key(phrase: str) -> tuple[str, ...]:
+    words = [w.text for w in split_words(phrase)]
+    return tuple(lemma(w) for w in words if w not in _SKIPPED)
+
+
+_SKIPPED = (ARTICLES | ADVERBS) - {"camera"}
+
+
+def mentions(prompt: str) -> list[Mention]:
+    """What a prompt names, in order, longest phrases first; phrases do not cross punctuation."""
+    words = [w for w in split_words(prompt) if w.text not in _SKIPPED]
+    keys = [lemma(w.text) for w in words]
+    index = _index()
+    found: list[Mention] = []
+    i = 0
+    while i < len(words):
+        for n in range(min(_LONGEST, len(words) - i), 0, -1):
+            entry = index.get(tuple(keys[i : i + n]))
+            if entry is not None:
+                start, end = words[i].start, words[i + n - 1].end
+                found.append(
+                    Mention(attribute=entry[0], names=entry[1], phrase=prompt[start:end].lower(), start=start, end=end)
+                )
+                i += n
+                break
+        else:
+            i += 1
+    return list(_settled(prompt, found))
+
+
+def _settled(prompt: str, found: list[Mention]) -> Iterator[Mention]:
+    """Mentions whose meaning hangs on their neighbours: materials, containers, and moves whose direction comes later."""
+    skip = -1
+    for i, mention in enumerate(found):
+        if i <= skip:
+            continue
+        after = found[i + 1] if i + 1 < len(found) else None
+        between = prompt[mention.end : after.start] if after else ""
+        adjacent = not re.search(r"[,.;:!?]|\band\b|\bor\b", between)
+        if mention.attribute == "subject" and mention.names == ("glass",) and mention.phrase == "glass":
+            # "a glass ball" is of glass, "a glass" is one
+            kind = next((m for m in found[i + 1 :] if m.attribute not in ("colour", "size", "material")), None)
+            gap = prompt[mention.end : kind.start] if kind else "."
+            if kind and kind.attribute == "subject" and re.fullmatch(r"[\w\s]*", gap) and not re.search(r"\b(on|the|an?|of|and|to|into|is)\b", gap):
+                yield Mention(attribute="material", names=("glass",), phrase="glass", start=mention.start, end=mention.end)
+                continue
+        if mention.attribute == "subject" and mention.names[0] in ("stack", "dominoes") and " of" not in mention.phrase:
+            # "a stack of small red cubes" is one thing; what it is made of is no subject of its own
+            inner = next((j for j in range(i + 1, len(found)) if found[j].attribute == "subject"), None)
+            if inner is not None:
+                gap = prompt[mention.end : found[inner].start]
+                if re.match(r"\s+of\b[^,.;:]*$", gap) and all(
+                    m.attribute in ("colour", "size", "material") for m in found[i + 1 : inner]
+                ):
+                    yield mention
+                    yield from found[i + 1 : inner]
+                    skip = inner
+                    continue
+        if len(mention.names) > 1 and after and after.attribute == "direction" and adjacent:
+            yield Mention(
+                attribute=mention.attribute,
+                names=tuple(n for n in mention.names if n.endswith(after.names[0])) or mention.names,
+                phrase=prompt[mention.start : after.end].lower(),
+                start=mention.start,
+                end=after.end,
+            )
+            skip = i + 1
+            continue
+        yield mention
+
+
+def event_of(happenings: Iterable[str], subjects: Iterable[str] = ()) -> str | None:
+    """The event that happenings of the log amount to; None where they name none.
+
+    A stack or a row of dominoes that is hit and topples is a toppling, whatever hit it.
+    """
+    seen, kinds = set(happenings), set(subjects)
+    if "topples" in seen and kinds & {"stack", "dominoes"}:
+        return "shatter" if "shatters" in seen else "topple"
+    return next((event for what, event in EVENT_OF if what in seen), None)
+
+
+def analyse(prompt: str, known: PromptVocabulary) -> PromptReport:
+    """What a prompt says, and findings with stable codes.
+
+    `unknown-words`: words that the weights were never trained on; `no-motion`: neither an event nor a camera move is
+    named; `outside-training`: something that is known as a word, but not in the part of the world that was trained on.
+    """
+    found = mentions(prompt)
+    attributes: dict[str, list[str]] = {}
+    for m in found:
+        if m.attribute != "happening" and (not attributes.get(m.attribute) or m.names[0] not in attributes[m.attribute]):
+            attributes.setdefault(m.attribute, []).append(m.names[0])
+    happenings = tuple(m.names[0] for m in found if m.attribute == "happening")
+    event = event_of(happenings, attributes.get("subject", ()))
+    if event:
+        attributes["event"] = [event]
+    unknown = tuple(dict.fromkeys(w.text for w in split_words(prompt) if not _is_known(w, known.words)))
+    nearest = {w: tuple(difflib.get_close_matches(w, sorted(known.words), n=3, cutoff=0.72)) for w in unknown}
+    findings = [*_unknown(unknown, nearest), *_no_motion(found), *_outside(found, event, known)]
+    return PromptReport(
+        attributes={k: tuple(v) for k, v in attributes.items()},
+        happenings=happenings,
+        unknown=unknown,
+        nearest=nearest,
+        findings=tuple(findings),
+    )
+
+
+def _is_known(word: Word, words: frozenset[str]) -> bool:
+    if word.is_sign or word.text.isdigit() or word.text in STOP_WORDS or word.text in words:
+        return True
+    base = lemma(word.text)
+    return base in words or any(inflect(base, form) in words for form in ("s", "ing"))
+
+
+def _unknown(unknown: tuple[str, ...], nearest: dict[str, tuple[str, ...]]) -> Iterator[Finding]:
+    if unknown:
+        listed = ", ".join(f"{w!r}" + (f" (near: {', '.join(nearest[w])})" if nearest[w] else "") for w in unknown)
+        message = f"{_count(len(unknown), 'word')} the model has not learnt: {listed}; what they mean will be missing"
+        yield Finding(code="unknown-words", message=message, words=unknown)
+
+
+def _no_motion(found: list[Mention]) -> Iterator[Finding]:
+    if not any(m.attribute in ("happening", "camera") for m in found):
+        yield Finding(
+            code="no-motion",
+            message="nothing moves in this prompt: say what happens (drops, rolls, slides, spins) or how the camera moves",
+        )
+
+
+def _outside(found: list[Mention], event: str | None, known: PromptVocabulary) -> Iterator[Finding]:
+    part = known.part
+    limits = {
+        "subject": part.subjects, "setting": part.settings, "camera": part.cameras, "material": part.materials,
+        "light": part.lights, "lens": part.lenses, "mood": part.moods,
+    }  # fmt: skip
+    outside = {m.phrase: m.attribute for m in found if m.attribute in limits and not set(m.names) & set(limits[m.attribute])}
+    if event and event not in part.events:
+        outside |= {m.phrase: "event" for m in found if m.attribute == "happening" and event_of(m.names) not in part.events}
+    if outside:
+        listed = ", ".join(f"{phrase!r} ({attribute})" for phrase, attribute in outside.items())
+        message = f"these weights were trained on the part {known.part_name!r} of the world, which has no {listed}"
+        yield Finding(code="outside-training", message=message, words=tuple(outside))
+    things = _things(found)
+    if len(things) > part.max_bodies:
+        yield Finding(
+            code="outside-training",
+            message=(
+                f"{len(things)} things ({', '.join(things)}) in one prompt: these weights were trained on the part "
+                f"{known.part_name!r} of the world, which shows {part.max_bodies} at most"
+            ),
+            words=tuple(things),
+        )
+
+
+def _things(found: list[Mention]) -> list[str]:
+    """Subjects told apart by colour and kind; a kind named again without a colour is the same thing."""
+    things: list[tuple[str, str]] = []
+    colour, end = "", 0
+    for m in found:
+        if m.attribute == "colour":
+            colour, end = m.names[0], m.end
+        elif m.attribute == "subject":
+            own = colour if m.start - end < 30 else ""
+            if not any(kind == m.names[0] and own in ("", other) for other, kind in things):
+                things.append((own, m.names[0]))
+            colour = ""
+    return [f"{colour} {kind}".strip() for colour, kind in things]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

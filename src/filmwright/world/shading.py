@@ -1,0 +1,572 @@
+"""What surfaces, ground and sky look like: pointwise kernels on `[M, 32]` tensors, and the ground's patterns.
+
+Ground patterns (planks, veins, tiles, blades, grains) are drawn once into a small periodic texture with all its
+coarser levels (Williams 1983, "Pyramidal parametrics") and looked up with a trilinear filter of the pixel's
+footprint: nothing flickers far away, and one kernel serves every setting. The sea has waves instead.
+Colours are linear RGB until `finish`, which applies the mood and the sRGB transfer curve (IEC 61966-2-1).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from filmwright.spec.errors import BadRequest
+from filmwright.world.intersect import FAR
+from filmwright.world.scene import Look
+
+__all__ = [
+    "GRADE",
+    "LOOK",
+    "MAX_WAVES",
+    "environment_flat",
+    "environment_sea",
+    "finish",
+    "grade_vector",
+    "ground_texture",
+    "light_flat",
+    "light_sea",
+    "look_vector",
+    "surface",
+    "wave_table",
+]
+
+TEXELS = 512
+LEVELS = 10
+PERIODS = {"wood": 8.0, "marble": 6.0, "checker": 8.0, "grass": 16.0, "sand": 16.0, "sea": 8.0}
+"""How many units (`ground_scale`) of a pattern one texture holds before it repeats."""
+
+MAX_WAVES = 8
+LOOK = 32
+GRADE = 16
+
+Float = NDArray[np.float32]
+
+
+# ------------------------------------------------------------------------------------------------ patterns
+
+
+def lattice_noise(rng: np.random.Generator, cells_y: int, cells_x: int) -> Float:
+    """Smooth periodic value noise [TEXELS,TEXELS] in 0..1 with that many cells each way."""
+    values = rng.random((cells_y, cells_x), dtype=np.float32)
+
+    def weights(cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Float]:
+        at = np.arange(TEXELS, dtype=np.float32) * (cells / TEXELS)
+        low = at.astype(np.int64)
+        part = at - low
+        return low, (low + 1) % cells, (part * part * (3.0 - 2.0 * part)).astype(np.float32)
+
+    y0, y1, wy = weights(cells_y)
+    x0, x1, wx = weights(cells_x)
+    rows = values[:, x0] + (values[:, x1] - values[:, x0]) * wx
+    return np.asarray(rows[y0] + (rows[y1] - rows[y0]) * wy[:, None], dtype=np.float32)
+
+
+def draw_pattern(setting: str, seed: int) -> tuple[Float, Float]:
+    """The share of the second colour and the brightness, each [TEXELS,TEXELS]."""
+    rng = np.random.default_rng((seed, sum(setting.encode())))
+    at = (np.arange(TEXELS, dtype=np.float32) + 0.5) / TEXELS
+    one = np.ones((TEXELS, TEXELS), dtype=np.float32)
+    if setting == "wood":
+        planks = 8
+        unit = at * planks
+        plank = unit.astype(np.int64)
+        tone = (rng.permutation(planks) / (planks - 1)).astype(np.float32)[plank]
+        grain = 0.65 * lattice_noise(rng, 128, 6) + 0.35 * lattice_noise(rng, 256, 16)
+        rings = 0.5 + 0.5 * np.sin(2.0 * np.pi * (lattice_noise(rng, 24, 3) * 5.0 + unit[:, None] * 2.0))
+        mix = 0.62 * tone[:, None] + 0.26 * grain + 0.16 * rings - 0.04
+        across = np.abs(unit - plank - 0.5)
+        gap = 1.0 - 0.55 * np.clip((across - 0.462) / 0.02, 0.0, 1.0)
+        # plank ends: one joint a plank, at its own place
+        joint = rng.random(planks).astype(np.float32)[plank]
+        along = np.abs((at[None, :] - joint[:, None] + 0.5) % 1.0 - 0.5)
+        ends = 1.0 - 0.5 * np.clip(1.0 - along * TEXELS / 2.0, 0.0, 1.0)
+        shade = gap[:, None] * ends * (0.94 + 0.12 * grain)
+    elif setting == "marble":
+        warp = lattice_noise(rng, 6, 6) + 0.5 * lattice_noise(rng, 12, 12) + 0.25 * lattice_noise(rng, 24, 24)
+        turn = at[None, :] * 3.0 + at[:, None] * 3.0
+        vein = 1.0 - np.abs(np.sin(np.pi * (turn + warp * 2.4)))
+        fine = 1.0 - np.abs(np.sin(np.pi * (at[None, :] * 5.0 - at[:, None] * 4.0 + warp[::-1] * 3.0)))
+        mix = 0.85 * vein**5 + 0.35 * fine**8 + 0.12 * lattice_noise(rng, 8, 8)
+        shade = one * (0.97 + 0.05 * lattice_noise(rng, 10, 10))
+    elif setting == "checker":
+        cell = (at * 8.0).astype(np.int64)
+        mix = ((cell[:, None] + cell[None, :]) % 2).astype(np.float32)
+        shade = one * (0.97 + 0.05 * lattice_noise(rng, 32, 32))
+    elif setting == "grass":
+        clumps = 0.5 * lattice_noise(rng, 6, 6) + 0.5 * lattice_noise(rng, 16, 16)
+        blades = 0.5 * lattice_noise(rng, 128, 64) + 0.5 * lattice_noise(rng, 64, 128)
+        mix = 0.15 + 0.75 * clumps + 0.5 * (blades - 0.5)
+        shade = 0.86 + 0.28 * blades
+    elif setting == "sand":
+        dunes = 0.6 * lattice_noise(rng, 5, 5) + 0.4 * lattice_noise(rng, 12, 12)
+        ripple = 0.5 + 0.5 * np.sin(2.0 * np.pi * (at[:, None] * 20.0 + lattice_noise(rng, 6, 8) * 2.5))
+        grains = lattice_noise(rng, 256, 256)
+        mix = 0.55 * dunes + 0.28 * ripple + 0.2 * grains
+        shade = 0.93 + 0.08 * ripple + 0.06 * (grains - 0.5)
+    elif setting == "sea":
+        mix, shade = 0.5 * one, one
+    else:
+        raise BadRequest(f"unknown setting {setting!r}: one of {', '.join(PERIODS)}")
+    return np.clip(mix, 0.0, 1.0).astype(np.float32), shade.astype(np.float32)
+
+
+@lru_cache(maxsize=96)
+def ground_texture(setting: str, seed: int) -> Tensor:
+    """The pattern and all its coarser levels, finest first: [sum of 4^k, 2] share of the second colour, brightness.
+
+    Raises:
+        BadRequest: an unknown setting.
+    """
+    level = np.stack(draw_pattern(setting, seed), -1)
+    levels = []
+    for _ in range(LEVELS):
+        levels.append(level.reshape(-1, 2))
+        if len(level) > 1:
+            level = level.reshape(len(level) // 2, 2, len(level) // 2, 2, 2).mean((1, 3))
+    return torch.from_numpy(np.concatenate(levels).astype(np.float32))
+
+
+# ------------------------------------------------------------------------------------------------ parameters
+
+
+def look_vector(look: Look, pixel_angle: float) -> Tensor:
+    """A `Look` as one tensor [LOOK]: what the kernels below read by position. `pixel_angle` in radians."""
+    ground_mean = 0.5 * (np.asarray(look.ground_a) + np.asarray(look.ground_b))
+    scale = max(look.ground_scale, 1e-3) * PERIODS.get(look.setting, 8.0)
+    values = [
+        *look.ground_a,  # 0:3
+        *look.ground_b,  # 3:6
+        np.cos(look.ground_angle) / scale,  # 6
+        np.sin(look.ground_angle) / scale,  # 7
+        look.ground_gloss,  # 8
+        *look.sun,  # 9:12
+        *look.sun_colour,  # 12:15
+        *look.ambient,  # 15:18
+        *look.sky_horizon,  # 18:21
+        *look.sky_zenith,  # 21:24
+        look.fog,  # 24
+        pixel_angle * TEXELS / scale,  # 25 texels a metre of distance that one pixel spans
+        pixel_angle,  # 26
+        *ground_mean,  # 27:30
+    ]
+    vector = np.zeros(LOOK, dtype=np.float32)
+    vector[: len(values)] = values
+    return torch.from_numpy(vector)
+
+
+def wave_table(look: Look) -> Tensor:
+    """The sea's waves padded with still ones to [MAX_WAVES,5]; without waves all are still.
+
+    Raises:
+        BadRequest: more waves than that.
+    """
+    table = np.zeros((MAX_WAVES, 5), dtype=np.float32)
+    if look.waves is not None:
+        if len(look.waves) > MAX_WAVES:
+            raise BadRequest(f"a sea of {len(look.waves)} waves cannot be drawn: at most {MAX_WAVES}")
+        table[: len(look.waves)] = look.waves
+    return torch.from_numpy(table)
+
+
+MOOD_GRADES: dict[str, tuple[float, float, tuple[float, float, float], float]] = {
+    # saturation, contrast, gain, lift
+    "neutral": (1.05, 1.0, (1.0, 1.0, 1.0), 0.0),
+    "warm": (1.08, 1.0, (1.16, 1.0, 0.74), 0.0),
+    "cold": (0.92, 1.0, (0.78, 0.98, 1.24), 0.0),
+    "vivid": (1.55, 1.15, (1.04, 1.04, 1.04), 0.0),
+    "muted": (0.5, 0.85, (0.96, 0.96, 0.96), 0.03),
+    "monochrome": (0.0, 1.05, (1.0, 1.0, 1.0), 0.0),
+}
+
+
+def grade_vector(mood: str) -> Tensor:
+    """A mood as one tensor [GRADE]: colour matrix 0:9 (row major), lift 9, contrast exponent 10.
+
+    Raises:
+        BadRequest: an unknown mood.
+    """
+    if mood not in MOOD_GRADES:
+        raise BadRequest(f"unknown mood {mood!r}: one of {', '.join(MOOD_GRADES)}")
+    saturation, contrast, gain, lift = MOOD_GRADES[mood]
+    luma = np.array([0.2126, 0.7152, 0.0722])
+    matrix = saturation * np.eye(3) + (1.0 - saturation) * np.ones((3, 1)) * luma
+    vector = np.zeros(GRADE, dtype=np.float32)
+    vector[:9] = (np.diag(gain) @ matrix).reshape(-1)
+    vector[9], vector[10] = lift, contrast
+    return torch.from_numpy(vector)
+
+
+# ------------------------------------------------------------------------------------------------ environment
+
+Colour = tuple[Tensor, Tensor, Tensor]
+
+
+def sky(look: Tensor, dx: Tensor, dy: Tensor, dz: Tensor) -> Colour:
+    """The sky's colour in a direction: gradient, the glow around the sun, and its disc."""
+    up = torch.sqrt(torch.clamp(dz, min=0.0) + 1e-6)
+    towards = torch.clamp(dx * look[9] + dy * look[10] + dz * look[11], min=0.0)
+    t8 = towards * towards
+    t8 = t8 * t8
+    t8 = t8 * t8
+    t64 = t8 * t8
+    t64 = t64 * t64
+    t64 = t64 * t64
+    disc = torch.clamp((towards - 0.9986) * 1600.0, min=0.0, max=1.0)
+    glow = 0.10 * t8 + 0.35 * t64 + 3.0 * disc
+    out = []
+    for i in range(3):
+        base = look[18 + i] + (look[21 + i] - look[18 + i]) * up
+        out.append(base + glow * look[12 + i])
+    return out[0], out[1], out[2]
+
+
+def texture(look: Tensor, tex: Tensor, x: Tensor, y: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """Trilinear lookup at world (x, y); `spread` is the pixel's footprint in texels."""
+    u = x * look[6] + y * look[7]
+    v = y * look[6] - x * look[7]
+    u = u - torch.floor(u)
+    v = v - torch.floor(v)
+    lod = torch.clamp(torch.log2(torch.clamp(spread, min=1.0)), max=float(LEVELS - 1) - 0.001)
+    base = torch.floor(lod)
+    part = lod - base
+    mixes, shades = [], []
+    for step in (0, 1):
+        level = base + step
+        size = torch.exp2(float(LEVELS - 1) - level)
+        size = torch.floor(size + 0.5)
+        start = (TEXELS * TEXELS - size * size) * (4.0 / 3.0)  # texels in all the finer levels
+        fu, fv = u * size - 0.5, v * size - 0.5
+        lu, lv = torch.floor(fu), torch.floor(fv)
+        wu, wv = fu - lu, fv - lv
+        lu = torch.where(lu < 0.0, lu + size, lu)
+        lv = torch.where(lv < 0.0, lv + size, lv)
+        lu = torch.minimum(lu, size - 1.0)
+        lv = torch.minimum(lv, size - 1.0)
+        hu = torch.where(lu + 1.0 >= size, torch.zeros_like(lu), lu + 1.0)
+        hv = torch.where(lv + 1.0 >= size, torch.zeros_like(lv), lv + 1.0)
+        start = torch.floor(start + 0.5)
+        i00 = (start + lv * size + lu).to(torch.int64)
+        i01 = (start + lv * size + hu).to(torch.int64)
+        i10 = (start + hv * size + lu).to(torch.int64)
+        i11 = (start + hv * size + hu).to(torch.int64)
+        for channel, out in ((0, mixes), (1, shades)):
+            column = tex[:, channel]
+            top = column[i00] + (column[i01] - column[i00]) * wu
+            low = column[i10] + (column[i11] - column[i10]) * wu
+            out.append(top + (low - top) * wv)
+    return mixes[0] + (mixes[1] - mixes[0]) * part, shades[0] + (shades[1] - shades[0]) * part
+
+
+def wave_field(waves: Tensor, x: Tensor, y: Tensor, time: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Height and its slopes of the sea at (x, y), waves finer than the footprint `spread` (metres) faded out."""
+    height = torch.zeros_like(x)
+    slope_x = torch.zeros_like(x)
+    slope_y = torch.zeros_like(x)
+    for i in range(MAX_WAVES):
+        amplitude, kx, ky = waves[i, 0], waves[i, 1], waves[i, 2]
+        phase = kx * x + ky * y - waves[i, 3] * time + waves[i, 4]
+        fade = amplitude * torch.exp(-0.25 * (kx * kx + ky * ky) * spread * spread)
+        wave = fade * torch.cos(phase)
+        height = height + fade * torch.sin(phase)
+        slope_x = slope_x + kx * wave
+        slope_y = slope_y + ky * wave
+    return height, slope_x, slope_y
+
+
+def shade_ground(
+    look: Tensor, albedo: Colour, normal: Colour, view: Colour, shadow: Tensor, occlusion: Tensor, shine: Colour,
+    fresnel: Tensor, sparkle: float,
+) -> Colour:
+    """Sun, ambient light, mirror image and highlight on the ground."""
+    nx, ny, nz = normal
+    facing = torch.clamp(nx * look[9] + ny * look[10] + nz * look[11], min=0.0) * shadow
+    hx, hy, hz = look[9] - view[0], look[10] - view[1], look[11] - view[2]
+    half = torch.rsqrt(hx * hx + hy * hy + hz * hz + 1e-9)
+    h = torch.clamp((nx * hx + ny * hy + nz * hz) * half, min=0.0)
+    h2 = h * h
+    h4 = h2 * h2
+    h8 = h4 * h4
+    h16 = h8 * h8
+    h64 = h16 * h16
+    h64 = h64 * h64
+    highlight = sparkle * h64 * shadow * look[8]
+    out = []
+    for i in range(3):
+        diffuse = albedo[i] * (facing * look[12 + i] + occlusion * look[15 + i])
+        out.append(diffuse + (shine[i] - diffuse) * fresnel + highlight * look[12 + i])
+    return out[0], out[1], out[2]
+
+
+def add_fog(look: Tensor, t: Tensor, colour: Colour) -> Colour:
+    """Air between the eye and a surface at distance t."""
+    clear = torch.exp(-look[24] * t)
+    return (
+        look[18] + (colour[0] - look[18]) * clear,
+        look[19] + (colour[1] - look[19]) * clear,
+        look[20] + (colour[2] - look[20]) * clear,
+    )
+
+
+def environment_flat(
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
+    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor,
+    shadow: Tensor, occlusion: Tensor, mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Ground and sky along rays [M,32] -> linear r, g, b, and the distance (FAR for sky).
+
+    `look` [LOOK], `tex` [*,2], `waves` [MAX_WAVES,5], `time` [M,1]; `shadow` 0 dark .. 1 lit, `occlusion` 0..1 share
+    of ambient light, `mr, mg, mb` the mirrored bodies' colour and `mirror` 0..1 their share of the mirror image.
+    """
+    down = dz < -1e-5
+    t = torch.where(down, oz / torch.clamp(-dz, min=1e-5), torch.full_like(dz, FAR))
+    ground = down & (t < FAR)
+    t = torch.where(ground, torch.clamp(t, min=0.0), torch.full_like(t, FAR))
+    x, y = ox + t * dx, oy + t * dy
+    grazing = torch.clamp(-dz, min=0.02)
+    # a pixel covers t*angle across and t*angle/grazing along: between the two, nearer the longer one
+    spread = t * look[25] * torch.exp2(-0.6 * torch.log2(grazing))
+    mix, tone = texture(look, tex, x, y, spread)
+    sr, sg, sb = sky(look, dx, dy, torch.abs(dz))
+    shine = (sr + (mr - sr) * mirror, sg + (mg - sg) * mirror, sb + (mb - sb) * mirror)
+    edge = 1.0 - torch.clamp(-dz, min=0.0, max=1.0)
+    fresnel = look[8] * (0.3 + 0.7 * edge * edge * edge)
+    albedo = (
+        (look[0] + (look[3] - look[0]) * mix) * tone,
+        (look[1] + (look[4] - look[1]) * mix) * tone,
+        (look[2] + (look[5] - look[2]) * mix) * tone,
+    )
+    zero = torch.zeros_like(t)
+    normal = (zero, zero, zero + 1.0)
+    lit = shade_ground(look, albedo, normal, (dx, dy, dz), shadow, occlusion, shine, fresnel, 0.8)
+    r, g, b = add_fog(look, t, lit)
+    return (
+        torch.where(ground, r, sr), torch.where(ground, g, sg), torch.where(ground, b, sb),
+        torch.where(ground, t, torch.full_like(t, FAR)),
+    )
+
+
+def environment_sea(
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
+    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor,
+    shadow: Tensor, occlusion: Tensor, mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`environment_flat` for the sea: the surface is lifted by the waves, and its normals bend light and mirror."""
+    t, x, y, sx, sy, height = sea_hit(look, waves, time, ox, oy, oz, dx, dy, dz)
+    ground = t < FAR
+    length = torch.rsqrt(sx * sx + sy * sy + 1.0)
+    nx, ny, nz = -sx * length, -sy * length, length
+    dn = torch.clamp(dx * nx + dy * ny + dz * nz, max=-0.01)
+    rx, ry, rz = dx - 2.0 * dn * nx, dy - 2.0 * dn * ny, dz - 2.0 * dn * nz
+    sr, sg, sb = sky(look, dx, dy, dz)
+    hr, hg, hb = sky(look, rx, ry, torch.abs(rz))
+    shine = (hr + (mr - hr) * mirror, hg + (mg - hg) * mirror, hb + (mb - hb) * mirror)
+    edge = 1.0 + dn
+    edge2 = edge * edge
+    fresnel = torch.clamp(0.03 + 0.75 * edge2 * edge2 * edge, max=0.8)
+    # crests are lighter: light comes through the thin water
+    crest = torch.clamp(0.5 + 2.5 * height, min=0.0, max=1.0)
+    albedo = (
+        look[0] + (look[3] - look[0]) * crest,
+        look[1] + (look[4] - look[1]) * crest,
+        look[2] + (look[5] - look[2]) * crest,
+    )
+    lit = shade_ground(look, albedo, (nx, ny, nz), (dx, dy, dz), shadow, occlusion, shine, fresnel, 1.5)
+    r, g, b = add_fog(look, t, lit)
+    return (
+        torch.where(ground, r, sr), torch.where(ground, g, sg), torch.where(ground, b, sb), t,
+    )
+
+
+def sea_hit(
+    look: Tensor, waves: Tensor, time: Tensor,
+    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Where rays meet the sea: distance (FAR: nowhere), x, y, slopes, height. Two fixed-point steps from z = 0."""
+    down = dz < -1e-3
+    steep = torch.clamp(-dz, min=1e-3)
+    t = torch.where(down, oz / steep, torch.full_like(dz, FAR))
+    t = torch.clamp(t, min=0.0, max=FAR)
+    far = t >= FAR
+    sx, sy, height = t, t, t
+    for step in range(3):
+        spread = t * look[26] * torch.rsqrt(steep)
+        height, sx, sy = wave_field(waves, ox + t * dx, oy + t * dy, time, spread)
+        if step < 2:
+            t = torch.clamp((oz - height) / steep, min=0.0, max=FAR)
+    t = torch.where(far, torch.full_like(t, FAR), t)
+    return t, ox + t * dx, oy + t * dy, sx, sy, height
+
+
+# ------------------------------------------------------------------------------------------------ bodies
+
+
+def surface(
+    table: Tensor, row: Tensor,
+    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor,
+) -> tuple[Tensor, ...]:
+    """Hit points on primitives: `table` [R,COLUMNS], `row` int64 [M,32] -> point, normal, albedo (each 3), gloss,
+    specular; all [M,32]."""  # fmt: skip
+    x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+    col = [table[:, i][row] for i in range(22)]
+    vx, vy, vz = x - col[0], y - col[1], z - col[2]
+    r = col[3:12]
+    lx = r[0] * vx + r[3] * vy + r[6] * vz
+    ly = r[1] * vx + r[4] * vy + r[7] * vz
+    lz = r[2] * vx + r[5] * vy + r[8] * vz
+    s0, s1, s2, kind = col[12], col[13], col[14], col[15]
+    zero = torch.zeros_like(lx)
+    one = zero + 1.0
+    # round: away from the nearest axis point
+    half = torch.where(kind > 1.5, s1, zero)
+    rz = lz - torch.minimum(torch.maximum(lz, -half), half)
+    # box: the axis on which the point is farthest out
+    fx, fy, fz = torch.abs(lx) - s0, torch.abs(ly) - s1, torch.abs(lz) - s2
+    on_x = (fx >= fy) & (fx >= fz)
+    on_y = (~on_x) & (fy >= fz)
+    on_z = ~(on_x | on_y)
+    sign_x = torch.where(lx < 0.0, -one, one)
+    sign_y = torch.where(ly < 0.0, -one, one)
+    sign_z = torch.where(lz < 0.0, -one, one)
+    # cone: cap or side, whichever surface is nearer
+    slope = (s1 - s0) / (2.0 * torch.clamp(s2, min=1e-4))
+    lean = torch.rsqrt(1.0 + slope * slope)
+    out = torch.sqrt(lx * lx + ly * ly + 1e-12)
+    past_side = (out - 0.5 * (s0 + s1) - slope * lz) * lean
+    cap = (torch.abs(lz) - s2) > past_side
+    cx = torch.where(cap, zero, lx / out)
+    cy = torch.where(cap, zero, ly / out)
+    cz = torch.where(cap, sign_z, -slope)
+    is_box = torch.abs(kind - 1.0) < 0.5
+    is_cone = kind > 2.5
+    nx = torch.where(is_box, torch.where(on_x, sign_x, zero), torch.where(is_cone, cx, lx))
+    ny = torch.where(is_box, torch.where(on_y, sign_y, zero), torch.where(is_cone, cy, ly))
+    nz = torch.where(is_box, torch.where(on_z, sign_z, zero), torch.where(is_cone, cz, rz))
+    scale = torch.rsqrt(nx * nx + ny * ny + nz * nz + 1e-12)
+    nx, ny, nz = nx * scale, ny * scale, nz * scale
+    wx = r[0] * nx + r[1] * ny + r[2] * nz
+    wy = r[3] * nx + r[4] * ny + r[5] * nz
+    wz = r[6] * nx + r[7] * ny + r[8] * nz
+    # wedges: two bands around z, alternating over the equator, so that turns about every axis show
+    wedge = lx * ly * torch.where(lz < 0.0, -one, one)
+    size = torch.clamp(torch.maximum(torch.abs(lx), torch.abs(ly)), min=1e-4)
+    soft = torch.clamp(0.5 + 12.0 * wedge / (size * torch.maximum(s0, s1)), min=0.0, max=1.0)
+    shade = 1.0 - col[21] * 0.62 * soft
+    return x, y, z, wx, wy, wz, col[16] * shade, col[17] * shade, col[18] * shade, col[19], col[20]
+
+
+def light_body(
+    bounce: tuple[Tensor, Tensor, Tensor, Tensor],
+    look: Tensor, x: Tensor, y: Tensor, z: Tensor, nx: Tensor, ny: Tensor, nz: Tensor,
+    dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor, ar: Tensor, ag: Tensor, ab: Tensor,
+    gloss: Tensor, specular: Tensor, shadow: Tensor, occlusion: Tensor,
+) -> Colour:
+    """Sun, hemisphere light, mirror image `bounce`, highlight and fog on a body."""
+    facing = torch.clamp(nx * look[9] + ny * look[10] + nz * look[11], min=0.0) * shadow
+    # light from above, and from the ground, which the body itself darkens where it nearly touches
+    above = 0.5 + 0.5 * nz
+    contact = 1.0 - 0.75 * torch.exp(-7.0 * torch.clamp(z, min=0.0))
+    below = (1.0 - above) * contact
+    sun_down = 0.45 * torch.clamp(look[11], min=0.0)
+    hx, hy, hz = look[9] - dx, look[10] - dy, look[11] - dz
+    half = torch.rsqrt(hx * hx + hy * hy + hz * hz + 1e-9)
+    h = torch.clamp((nx * hx + ny * hy + nz * hz) * half, min=0.0)
+    h2 = h * h
+    h4 = h2 * h2
+    h8 = h4 * h4
+    h16 = h8 * h8
+    h32 = h16 * h16
+    h96 = h32 * h32 * h32
+    lit = torch.clamp(facing * 6.0, max=1.0)
+    highlight = specular * (0.9 * h96 + 0.18 * h16) * lit
+    edge = torch.clamp(1.0 + dx * nx + dy * ny + dz * nz, min=0.0, max=1.0)
+    edge2 = edge * edge
+    fresnel = gloss + 0.4 * torch.sqrt(gloss) * edge2 * edge2 * edge
+    metal = torch.clamp((gloss - 0.35) * 8.0, min=0.0, max=1.0)
+    out = []
+    for i, albedo in enumerate((ar, ag, ab)):
+        ambient = occlusion * look[15 + i] * (above + 0.35 * below)
+        ground = below * look[27 + i] * (sun_down * look[12 + i] + 0.5 * look[15 + i]) * occlusion
+        diffuse = albedo * (facing * look[12 + i] + ambient + ground)
+        tint = 1.0 + (1.4 * albedo - 1.0) * metal
+        out.append(diffuse + (bounce[i] * tint - diffuse) * fresnel + highlight * look[12 + i])
+    return add_fog(look, t, (out[0], out[1], out[2]))
+
+
+def mirrored(
+    nx: Tensor, ny: Tensor, nz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Directions [M,32] reflected at normals [M,32]."""
+    twice = 2.0 * torch.clamp(dx * nx + dy * ny + dz * nz, max=0.0)
+    return dx - twice * nx, dy - twice * ny, dz - twice * nz
+
+
+def light_flat(
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
+    x: Tensor, y: Tensor, z: Tensor, nx: Tensor, ny: Tensor, nz: Tensor,
+    dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor, ar: Tensor, ag: Tensor, ab: Tensor,
+    gloss: Tensor, specular: Tensor, shadow: Tensor, occlusion: Tensor,
+    mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
+) -> Colour:
+    """A body's colour seen along d at distance t; `m*` are other bodies in its mirror image, the rest of the image
+    is ground and sky. Everything [M,32] but the parameters of `environment_flat`."""  # fmt: skip
+    rx, ry, rz = mirrored(nx, ny, nz, dx, dy, dz)
+    one, zero = torch.ones_like(z), torch.zeros_like(z)
+    # the ground under a body lies in its shade
+    near = torch.clamp(z, min=0.0) * torch.rsqrt(rz * rz + 1e-4)
+    shade = 1.0 - 0.6 * torch.exp(-3.0 * near)
+    er, eg, eb, _ = environment_flat(
+        look, tex, waves, time, x, y, torch.clamp(z, min=0.0), rx, ry, rz, shade, shade, zero, zero, zero, one * 0.0
+    )
+    bounce = (er + (mr - er) * mirror, eg + (mg - eg) * mirror, eb + (mb - eb) * mirror, mirror)
+    return light_body(
+        bounce, look, x, y, z, nx, ny, nz, dx, dy, dz, t, ar, ag, ab, gloss, specular, shadow, occlusion
+    )
+
+
+def light_sea(
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
+    x: Tensor, y: Tensor, z: Tensor, nx: Tensor, ny: Tensor, nz: Tensor,
+    dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor, ar: Tensor, ag: Tensor, ab: Tensor,
+    gloss: Tensor, specular: Tensor, shadow: Tensor, occlusion: Tensor,
+    mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
+) -> Colour:
+    """`light_flat` over the sea, of whose waves a body mirrors only the colour."""
+    rx, ry, rz = mirrored(nx, ny, nz, dx, dy, dz)
+    sr, sg, sb = sky(look, rx, ry, torch.abs(rz))
+    water = torch.clamp(-rz * 4.0, min=0.0, max=1.0) * 0.7
+    er = sr + (look[27] * look[15] * 1.5 - sr) * water
+    eg = sg + (look[28] * look[16] * 1.5 - sg) * water
+    eb = sb + (look[29] * look[17] * 1.5 - sb) * water
+    bounce = (er + (mr - er) * mirror, eg + (mg - eg) * mirror, eb + (mb - eb) * mirror, mirror)
+    return light_body(
+        bounce, look, x, y, z, nx, ny, nz, dx, dy, dz, t, ar, ag, ab, gloss, specular, shadow, occlusion
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the picture
+
+
+def finish(grade: Tensor, r: Tensor, g: Tensor, b: Tensor) -> Colour:
+    """Linear RGB [M,32] -> sRGB 0..255 (float, rounded): soft shoulder, mood, contrast, transfer curve."""
+    soft = []
+    for c in (r, g, b):
+        c = torch.clamp(c, min=0.0)
+        c2 = c * c
+        soft.append(c * torch.rsqrt(torch.sqrt(1.0 + c2 * c2)))
+    out = []
+    for i in range(3):
+        c = grade[3 * i] * soft[0] + grade[3 * i + 1] * soft[1] + grade[3 * i + 2] * soft[2]
+        c = torch.clamp(c, min=1e-6, max=1.0)
+        c = grade[9] + (1.0 - grade[9]) * c
+        # contrast around middle grey as an exponent, folded into the transfer curve's
+        log = torch.log2(c)
+        log = (log + 2.474) * grade[10] - 2.474
+        c = torch.clamp(torch.exp2(log), max=1.0)
+        curve = torch.where(c <= 0.0031308, 12.92 * c, 1.055 * torch.exp2(torch.log2(c) * (1.0 / 2.4)) - 0.055)
+        out.append(torch.floor(curve * 255.0 + 0.5))
+    return out[0], out[1], out[2]

@@ -1,0 +1,54 @@
+"""A small folder of shards, drawn rather than simulated: a coloured square that moves over a gradient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from filmwright.world.cameras import camera_path
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 220), "white": (240, 240, 240)}
+T, H, W, P = 9, 64, 96, 4
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    rng = np.random.default_rng(0)
+    frames, boxes, lines = [], [], []
+    for i in range(24):
+        colour = list(COLOURS)[i % 4]
+        clip = np.linspace(40, 120, W).astype(np.uint8)[None, None, :, None].repeat(T, 0).repeat(H, 1).repeat(3, 3)
+        y, x, speed = rng.integers(0, H - 20), rng.integers(0, 30), rng.integers(0, 5)
+        box = np.zeros((T, 4), np.float32)
+        for t in range(T):
+            left = x + speed * t
+            clip[t, y : y + 20, left : left + 20] = COLOURS[colour]
+            box[t] = left / W, y / H, (left + 20) / W, (y + 20) / H
+        frames.append(clip)
+        boxes.append(box)
+        record = {
+            "seed": i,
+            "split": "validation" if i >= 20 else "train",
+            "script": {},
+            "captions": [f"a {colour} cube slides", f"the {colour} cube"] * 4,
+            "log": [],
+        }
+        lines.append(json.dumps(record))
+    camera = camera_path("static", T)
+    n = len(frames)
+    np.save(folder / "frames-00000.npy", np.stack(frames))
+    np.savez(
+        folder / "truth-00000.npz",
+        boxes=np.stack(boxes),
+        tracks=rng.uniform(0, H, (n, P, T, 2)).astype(np.float32),
+        seen=np.ones((n, P, T), bool),
+        eye=np.stack([camera.eye] * n),
+        rotation=np.stack([camera.rotation] * n),
+        fov=np.stack([camera.fov] * n),
+    )
+    (folder / "clips-00000.jsonl").write_text("\n".join(lines) + "\n")
+    return folder

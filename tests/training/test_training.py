@@ -1,0 +1,160 @@
+"""`tiny` trains end to end: VAE, latents, denoiser; losses fall, and a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from filmwright.data.shards import Shards
+from filmwright.models.catalog import SIZES
+from filmwright.models.vae import VAE
+from filmwright.spec.errors import BadRequest, WeightsError
+from filmwright.training.checkpoint import NAME
+from filmwright.training.denoiser import DenoiserTraining, train_denoiser
+from filmwright.training.latents import LatentSet, encode_shards, track_controls
+from filmwright.training.loop import LoopConfig
+from filmwright.training.vae import VAETraining, train_vae
+from filmwright.weights.tokenizer import Tokenizer
+from filmwright.weights.files import read_weights
+
+
+def losses(folder: Path) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def config(out: Path, steps: int, **changes: object) -> LoopConfig:
+    options = {"batch": 4, "max_steps": steps, "warmup_steps": 5, "log_every": 1, "threads": 2, "compile": False}
+    return LoopConfig(out=out, max_minutes=5, **(options | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def vae_run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("vae")
+    train_vae(VAETraining(data=shards, size="tiny", crop=32), config(out, 60))
+    return out
+
+
+@pytest.fixture(scope="module")
+def latents(shards: Path, vae_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("latents")
+    vae = VAE(SIZES["tiny"].vae)
+    vae.load_state_dict(read_weights(vae_run / "vae.safetensors"))
+    assert encode_shards(Shards(shards), vae, Tokenizer.default(), out, length=48) == 24
+    return out
+
+
+def test_vae_loss_falls_and_its_latents_are_normal(vae_run: Path, latents: Path) -> None:
+    values = losses(vae_run)
+    assert sum(values[-5:]) < 0.6 * sum(values[:5])
+    z = LatentSet(latents).tensors["latents"].float()
+    assert z.mean().abs() < 0.3
+    assert 0.5 < float(z.std()) < 1.5
+    assert sorted(p.suffix for p in vae_run.glob("sample-*")) == [".png"]
+
+
+def test_denoiser_loss_falls(latents: Path, vae_run: Path, tmp_path: Path) -> None:
+    training = DenoiserTraining(latents=latents, size="tiny", vae=vae_run / "vae.safetensors")
+    figures = train_denoiser(training, config(tmp_path / "run", 80, batch=8))
+    values = losses(tmp_path / "run")
+    assert sum(values[-10:]) < 0.8 * sum(values[:10])
+    assert figures["mean"] < values[0]
+    assert list((tmp_path / "run").glob("sample-*.png"))
+    assert (tmp_path / "run" / "denoiser.safetensors").is_file()
+
+
+def test_a_resumed_run_equals_one_that_went_through(latents: Path, tmp_path: Path) -> None:
+    training = DenoiserTraining(latents=latents, size="tiny")
+    same = {"cooldown": 0.0, "warmup_steps": 0}
+    train_denoiser(training, config(tmp_path / "whole", 6, **same))
+    train_denoiser(training, config(tmp_path / "halves", 3, **same))
+    train_denoiser(training, config(tmp_path / "halves", 6, resume=True, **same))
+    assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "halves"), rel=1e-5)
+    a, b = (load_file(tmp_path / n / NAME) for n in ("whole", "halves"))
+    assert all(torch.allclose(a[k], b[k], atol=1e-5) for k in a)
+
+
+def test_a_folder_in_use_needs_resume(latents: Path, tmp_path: Path) -> None:
+    training = DenoiserTraining(latents=latents, size="tiny")
+    train_denoiser(training, config(tmp_path, 1))
+    with pytest.raises(BadRequest, match="--resume"):
+        train_denoiser(training, config(tmp_path, 2))
+
+
+def test_a_truncated_checkpoint_is_said(latents: Path, tmp_path: Path) -> None:
+    training = DenoiserTraining(latents=latents, size="tiny")
+    train_denoiser(training, config(tmp_path, 1))
+    whole = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match="cannot be resumed"):
+        train_denoiser(training, config(tmp_path, 2, resume=True))
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from filmwright.training.denoiser import DenoiserTraining, train_denoiser
+from filmwright.training.loop import LoopConfig
+train_denoiser(
+    DenoiserTraining(latents=Path(sys.argv[1]), size="tiny"),
+    LoopConfig(out=Path(sys.argv[2]), max_minutes=5, max_steps=int(sys.argv[3]), batch=4, log_every=1, threads=1,
+               compile=False, resume="resume" in sys.argv, checkpoint_minutes=0.0, cooldown=0.0, warmup_steps=0),
+)
+"""
+
+
+def test_kill_9_loses_one_interval_at_most(latents: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(latents), str(run), "100000"])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not ((run / "log.jsonl").exists() and len(losses_so_far(run)) >= 4):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = losses_so_far(run)
+    assert len(done) >= 4
+    subprocess.run([sys.executable, "-c", SCRIPT, str(latents), str(run), str(len(done) + 3), "resume"], check=True)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if "loss" in line]
+    assert steps[-1] == len(done) + 3
+    again = steps[len(done)]  # the first step after the restart
+    assert again >= len(done)  # a checkpoint a step: at most the last one is done twice
+
+
+def losses_so_far(folder: Path) -> list[str]:
+    """Whole lines with a loss; the last line of a killed run may be torn."""
+    return [line for line in (folder / "log.jsonl").read_text().split("\n")[:-1] if '"loss"' in line]
+
+
+def test_two_processes_give_the_loss_of_one(latents: Path, tmp_path: Path) -> None:
+    single = tmp_path / "one"
+    subprocess.run([sys.executable, "-c", SCRIPT, str(latents), str(single), "4"], check=True)
+    pair = tmp_path / "two"
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, *command, str(script), str(latents), str(pair), "4"], check=True, env=environment)
+    a, b = load_file(single / NAME), load_file(pair / NAME)
+    for key in (k for k in a if k.startswith("model/")):
+        assert torch.allclose(a[key], b[key], atol=1e-4), key
+    assert losses(single)[0] == pytest.approx(losses(pair)[0], rel=1e-4)
+
+
+def test_tracks_carry_the_first_frames_latent() -> None:
+    z = torch.randn(1, 16, 3, 4, 5)
+    tracks = torch.tensor([[[[1.5, 2.5], [2.5, 2.5], [9.0, 2.0]]]])  # one point: cell (1,2), (2,2), then outside
+    seen = torch.ones(1, 1, 3, dtype=torch.bool)
+    result = track_controls(z, tracks, seen, torch.ones(1, 1, dtype=torch.bool))
+    assert torch.equal(result[0, :16, 1, 2, 2], z[0, :, 0, 2, 1])
+    assert result[0, 16].sum() == 2
+    assert not track_controls(z, tracks, seen, torch.zeros(1, 1, dtype=torch.bool)).any()
