@@ -39,7 +39,9 @@ def test_a_module_says_what_it_is_and_what_it_offers(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     header = ast.get_docstring(tree)
     assert header, "no docstring at the top"
-    assert header.splitlines()[0].rstrip().endswith((".", ":", "?")) or "\n" in header, "its first line stops short"
+    assert header.splitlines()[0].rstrip().endswith((".", ":", "?")) or "\n" in header, (
+        "its first line stops short"
+    )
     offered = [names for node in tree.body if (names := exported(node)) is not None]
     assert len(offered) == 1, "no __all__"
     assert len(set(offered[0])) == len(offered[0]), "__all__ names something twice"
@@ -85,7 +87,11 @@ def exported(node: ast.stmt) -> list[str] | None:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     if not any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
         return None
-    return [part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return [
+        part.value
+        for part in ast.walk(node.value)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    ]
 
 
 def defined(tree: ast.Module) -> set[str]:
@@ -101,7 +107,9 @@ def defined(tree: ast.Module) -> set[str]:
                 names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
             case ast.Assign() | ast.AnnAssign():
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                names |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+                names |= {
+                    part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)
+                }
             case ast.If() | ast.Try() | ast.With():
                 todo += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
     return names

@@ -71,7 +71,7 @@ def test_multistep_solvers_have_order_two(name: str) -> None:
         assert order >= 1.8
 
 
-def test_unipc_keeps_its_order_from_pure_noise_to_clean() -> None:
+def test_unipc_keeps_its_order_from_pure_noise_to_clean_without_a_shift() -> None:
     for order in orders("unipc", timesteps, (32, 64, 128)):
         assert order >= 1.8
 

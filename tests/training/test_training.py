@@ -24,7 +24,7 @@ from filmwright.training.latents import LatentSet, encode_shards, track_controls
 from filmwright.training.loop import LoopConfig
 from filmwright.training.vae import VAETraining, train_vae
 from filmwright.weights.tokenizer import Tokenizer
-from filmwright.weights.files import read_weights
+from filmwright.weights.files import read_weights, shipped
 
 
 def losses(folder: Path) -> list[float]:
@@ -49,7 +49,7 @@ def latents(shards: Path, vae_run: Path, tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("latents")
     vae = VAE(SIZES["tiny"].vae)
     vae.load_state_dict(read_weights(vae_run / "vae.safetensors"))
-    assert encode_shards(Shards(shards), vae, Tokenizer.default(), out, length=48) == 24
+    assert encode_shards(Shards(shards), vae, Tokenizer.load(shipped() / "vocabulary.json"), out, length=48) == 24
     return out
 
 

@@ -253,6 +253,58 @@ def train_denoiser(
     say_figures(figures, as_json=as_json)
 
 
+@train_app.command("reader")
+def train_reader(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="Folder for reader.safetensors and reader.json.")],
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--held-out", help="Shards that it is measured on; other splits of --data if not given."
+        ),
+    ] = None,
+    max_minutes: Minutes = 8.0,
+    max_steps: Steps = None,
+    resume: Resume = False,
+    batch: Batch = 32,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Train the reader that grades clips, and measure it on clips it has not seen."""
+    check_run(max_minutes, batch, 1, threads, device)
+    check_folder("--data", data, MAKE_SHARDS)
+    if held_out is not None:
+        check_folder("--held-out", held_out, MAKE_SHARDS)
+
+    import torch
+
+    from filmwright.data.shards import Shards
+    from filmwright.evaluation.train_reader import train_reader as train
+
+    if threads:
+        torch.set_num_threads(threads)
+    scores = train(
+        Shards(data),
+        Shards(held_out) if held_out is not None else None,
+        out,
+        max_minutes=max_minutes,
+        max_steps=max_steps,
+        batch=batch,
+        seed=seed,
+        device=device,
+        resume=resume,
+        on_progress=say_progress,
+    )
+    say_figures({name: score.accuracy for name, score in scores.items()}, as_json=as_json)
+
+
+def say_progress(note: Mapping[str, float]) -> None:
+    """One line on stderr about how a training goes."""
+    typer.echo("  ".join(f"{name} {value:.4g}" for name, value in note.items()), err=True)
+
+
 @train_app.command("pack")
 def pack(
     vae: Annotated[Path, typer.Option("--vae", help="The trained vae.safetensors.")],

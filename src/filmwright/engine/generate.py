@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from filmwright.media.video import VideoWriter
 from filmwright.spec.events import Finished, OnEvent, Progress, Stage, Started
 from filmwright.spec.request import Request
 from filmwright.weights.backbone import Backbone, load_backbone
+from filmwright.weights.files import shipped
 
 __all__ = ["GUIDANCE_INTERVAL", "backbone_for", "decode", "denoise", "generate_clip"]
 
@@ -48,7 +48,7 @@ def backbone_for(model: str, device: str = "cpu") -> Backbone:
     """
     native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
     return load_backbone(
-        Path(str(files("filmwright.weights").joinpath(model))),
+        shipped(model),
         device=device,
         dtype=torch.bfloat16 if native else torch.float32,
     )

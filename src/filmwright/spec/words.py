@@ -9,17 +9,23 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
-from filmwright.spec.lexicon import ADVERBS, ARTICLES, EVENT_OF, LEXICON, STOP_WORDS, inflect, lemma
+from filmwright.spec.inflection import inflect, lemma
+from filmwright.spec.lexicon import ADVERBS, ARTICLES, EVENT_OF, LEXICON, STOP_WORDS
 from filmwright.spec.vocabulary import PARTS, Part
 
-__all__ = ["Finding", "Mention", "PromptReport", "PromptVocabulary", "Word", "analyse", "event_of", "mentions", "split_words"]
+__all__ = [
+    "Finding", "Mention", "PromptReport", "PromptVocabulary", "Word", "analyse", "event_of", "in_known_words",
+    "is_known", "mentions", "split_words",
+]  # fmt: skip
 
-_WORD = re.compile(r"[a-z]+(?:n't)?|'s\b|\d+|[^\sa-z\d_-]", re.IGNORECASE)
+_WORD = re.compile(r"[a-z]+n't\b|[a-z]+|'s\b|\d+|[^\sa-z\d_-]", re.IGNORECASE)
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc", "'''")
 _LONGEST = 8
+_BETWEEN_ADJECTIVES = re.compile(r"(?:(?!\b(?:on|the|an?|of|and|to|into|is)\b)[\w\s-])*")
+FEATURES = ("colour", "size", "material")  # what stands between an article and its noun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +75,10 @@ class Finding:
 class PromptReport:
     """What a prompt says in the vocabulary's names, and what is wrong with it.
 
-    `attributes`: names in order of mention for subject, colour, material, size, event, setting, light, camera, lens, mood
-    and direction, as far as they are named. `happenings`: those of the event log, in order. `nearest`: for each unknown
-    word the known words that look most like it.
+    `attributes`: names in order of mention for subject, colour, material, size, event, setting, light, camera, lens,
+    mood and direction, as far as they are named; a phrase that leaves open which ("pans") counts as the first.
+    `happenings`: those of the event log, in order. `nearest`: for each unknown word the known words that look most
+    like it.
     """
 
     attributes: dict[str, tuple[str, ...]]
@@ -128,7 +135,13 @@ def mentions(prompt: str) -> list[Mention]:
             if entry is not None:
                 start, end = words[i].start, words[i + n - 1].end
                 found.append(
-                    Mention(attribute=entry[0], names=entry[1], phrase=prompt[start:end].lower(), start=start, end=end)
+                    Mention(
+                        attribute=entry[0],
+                        names=entry[1],
+                        phrase=prompt[start:end].lower(),
+                        start=start,
+                        end=end,
+                    )
                 )
                 i += n
                 break
@@ -138,7 +151,7 @@ def mentions(prompt: str) -> list[Mention]:
 
 
 def _settled(prompt: str, found: list[Mention]) -> Iterator[Mention]:
-    """Mentions whose meaning hangs on their neighbours: materials, containers, and moves whose direction comes later."""
+    """Mentions whose meaning hangs on their neighbours: materials, containers, moves whose direction comes later."""
     skip = -1
     for i, mention in enumerate(found):
         if i <= skip:
@@ -148,21 +161,29 @@ def _settled(prompt: str, found: list[Mention]) -> Iterator[Mention]:
         adjacent = not re.search(r"[,.;:!?]|\band\b|\bor\b", between)
         if mention.attribute == "subject" and mention.names == ("glass",) and mention.phrase == "glass":
             # "a glass ball" is of glass, "a glass" is one
-            kind = next((m for m in found[i + 1 :] if m.attribute not in ("colour", "size", "material")), None)
-            gap = prompt[mention.end : kind.start] if kind else "."
-            if kind and kind.attribute == "subject" and re.fullmatch(r"[\w\s]*", gap) and not re.search(r"\b(on|the|an?|of|and|to|into|is)\b", gap):
-                yield Mention(attribute="material", names=("glass",), phrase="glass", start=mention.start, end=mention.end)
+            kind = next((m for m in found[i + 1 :] if m.attribute not in FEATURES), None)
+            if (
+                kind
+                and kind.attribute == "subject"
+                and _BETWEEN_ADJECTIVES.fullmatch(prompt, mention.end, kind.start)
+            ):
+                yield replace(mention, attribute="material")
                 continue
-        if mention.attribute == "subject" and mention.names[0] in ("stack", "dominoes") and " of" not in mention.phrase:
+        if (
+            mention.attribute == "subject"
+            and mention.names[0] in ("stack", "dominoes")
+            and " of" not in mention.phrase
+        ):
             # "a stack of small red cubes" is one thing; what it is made of is no subject of its own
             inner = next((j for j in range(i + 1, len(found)) if found[j].attribute == "subject"), None)
             if inner is not None:
                 gap = prompt[mention.end : found[inner].start]
                 if re.match(r"\s+of\b[^,.;:]*$", gap) and all(
-                    m.attribute in ("colour", "size", "material") for m in found[i + 1 : inner]
+                    m.attribute in FEATURES for m in found[i + 1 : inner]
                 ):
                     yield mention
                     yield from found[i + 1 : inner]
+                    yield replace(found[inner], names=mention.names)
                     skip = inner
                     continue
         if len(mention.names) > 1 and after and after.attribute == "direction" and adjacent:
@@ -198,13 +219,14 @@ def analyse(prompt: str, known: PromptVocabulary) -> PromptReport:
     found = mentions(prompt)
     attributes: dict[str, list[str]] = {}
     for m in found:
-        if m.attribute != "happening" and (not attributes.get(m.attribute) or m.names[0] not in attributes[m.attribute]):
+        if m.attribute != "happening" and m.names[0] not in attributes.get(m.attribute, ()):
             attributes.setdefault(m.attribute, []).append(m.names[0])
     happenings = tuple(m.names[0] for m in found if m.attribute == "happening")
     event = event_of(happenings, attributes.get("subject", ()))
     if event:
         attributes["event"] = [event]
-    unknown = tuple(dict.fromkeys(w.text for w in split_words(prompt) if not _is_known(w, known.words)))
+    plain = in_known_words(prompt, known.words)
+    unknown = tuple(dict.fromkeys(w.text for w in split_words(plain) if not is_known(w, known.words)))
     nearest = {w: tuple(difflib.get_close_matches(w, sorted(known.words), n=3, cutoff=0.72)) for w in unknown}
     findings = [*_unknown(unknown, nearest), *_no_motion(found), *_outside(found, event, known)]
     return PromptReport(
@@ -216,16 +238,50 @@ def analyse(prompt: str, known: PromptVocabulary) -> PromptReport:
     )
 
 
-def _is_known(word: Word, words: frozenset[str]) -> bool:
-    if word.is_sign or word.text.isdigit() or word.text in STOP_WORDS or word.text in words:
-        return True
-    base = lemma(word.text)
-    return base in words or any(inflect(base, form) in words for form in ("s", "ing"))
+def in_known_words(prompt: str, words: frozenset[str]) -> str:
+    """The prompt with phrases of the lexicon that hold an unknown word put plainly: "twilight" -> "sunset light"."""
+    if all(_is_trained(w.text, words) for w in split_words(prompt)):
+        return prompt
+    text, at = "", 0
+    for m in mentions(prompt):
+        if all(_is_trained(w.text, words) or w.text in _SKIPPED for w in split_words(m.phrase)):
+            continue
+        said = _plainly(m)
+        if said:
+            text, at = text + prompt[at : m.start] + said, m.end
+    return text + prompt[at:]
+
+
+def _plainly(mention: Mention) -> str | None:
+    """The plainest phrase for what a mention means, in the form that its first word has."""
+    own = split_words(mention.phrase)[0].text
+    for name in ("|".join(mention.names), mention.names[0]):
+        roles = LEXICON[mention.attribute].get(name, {})
+        for role in ("verb", "noun", "adjective", "shot", "where", "when"):
+            if role in roles:
+                said = roles[role][0]
+                if role != "verb":
+                    return said
+                verb = inflect(said.removeprefix("camera "), "ing" if own.endswith("ing") else "s")
+                return f"camera {verb}" if mention.attribute == "camera" else verb
+    return None
+
+
+def is_known(word: Word, words: frozenset[str]) -> bool:
+    """Whether a word, or another form of it, is among `words`; signs, numbers and stop words always are."""
+    return word.is_sign or word.text.isdigit() or word.text in STOP_WORDS or _is_trained(word.text, words)
+
+
+def _is_trained(word: str, words: frozenset[str]) -> bool:
+    base = lemma(word)
+    return not word.isalpha() or bool(words & {word, base, inflect(base, "s"), inflect(base, "ing")})
 
 
 def _unknown(unknown: tuple[str, ...], nearest: dict[str, tuple[str, ...]]) -> Iterator[Finding]:
     if unknown:
-        listed = ", ".join(f"{w!r}" + (f" (near: {', '.join(nearest[w])})" if nearest[w] else "") for w in unknown)
+        listed = ", ".join(
+            f"{w!r}" + (f" (near: {', '.join(nearest[w])})" if nearest[w] else "") for w in unknown
+        )
         message = f"{_count(len(unknown), 'word')} the model has not learnt: {listed}; what they mean will be missing"
         yield Finding(code="unknown-words", message=message, words=unknown)
 
@@ -234,7 +290,9 @@ def _no_motion(found: list[Mention]) -> Iterator[Finding]:
     if not any(m.attribute in ("happening", "camera") for m in found):
         yield Finding(
             code="no-motion",
-            message="nothing moves in this prompt: say what happens (drops, rolls, slides, spins) or how the camera moves",
+            message=(
+                "nothing moves in this prompt: say what happens (drops, rolls, slides, spins) or how the camera moves"
+            ),
         )
 
 
@@ -244,12 +302,19 @@ def _outside(found: list[Mention], event: str | None, known: PromptVocabulary) -
         "subject": part.subjects, "setting": part.settings, "camera": part.cameras, "material": part.materials,
         "light": part.lights, "lens": part.lenses, "mood": part.moods,
     }  # fmt: skip
-    outside = {m.phrase: m.attribute for m in found if m.attribute in limits and not set(m.names) & set(limits[m.attribute])}
+    outside = {
+        m.phrase: m.attribute
+        for m in found
+        if m.attribute in limits and not set(m.names) & set(limits[m.attribute])
+    }
     if event and event not in part.events:
-        outside |= {m.phrase: "event" for m in found if m.attribute == "happening" and event_of(m.names) not in part.events}
+        happened = [m for m in found if m.attribute == "happening"]
+        outside |= {m.phrase: "event" for m in happened if event_of(m.names) not in (None, *part.events)}
     if outside:
         listed = ", ".join(f"{phrase!r} ({attribute})" for phrase, attribute in outside.items())
-        message = f"these weights were trained on the part {known.part_name!r} of the world, which has no {listed}"
+        message = (
+            f"these weights were trained on the part {known.part_name!r} of the world, which has no {listed}"
+        )
         yield Finding(code="outside-training", message=message, words=tuple(outside))
     things = _things(found)
     if len(things) > part.max_bodies:
@@ -272,7 +337,7 @@ def _things(found: list[Mention]) -> list[str]:
             colour, end = m.names[0], m.end
         elif m.attribute == "subject":
             own = colour if m.start - end < 30 else ""
-            if not any(kind == m.names[0] and own in ("", other) for other, kind in things):
+            if not any(kind == m.names[0] and (own in ("", other) or not other) for other, kind in things):
                 things.append((own, m.names[0]))
             colour = ""
     return [f"{colour} {kind}".strip() for colour, kind in things]

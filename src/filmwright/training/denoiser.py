@@ -18,7 +18,7 @@ from filmwright.models.catalog import size
 from filmwright.models.dit import DiT
 from filmwright.models.text import TextEncoder
 from filmwright.training.latents import LatentSet, track_controls
-from filmwright.training.loop import LoopConfig, Rank, run
+from filmwright.training.loop import LoopConfig, Rank, run, wants_compile
 
 __all__ = ["DenoiserObjective", "DenoiserTraining", "train_denoiser"]
 
@@ -32,6 +32,7 @@ class DenoiserTraining:
     latents: Path
     size: str = "lite"
     init: Path | None = None  # a folder with text.safetensors and denoiser.safetensors to go on from
+    vocabulary: Path | None = None  # the shipped one
     vae: Path | None = None  # to decode sample sheets; none without it
     drop_caption: float = 0.1
     give_first: float = 0.25
@@ -55,12 +56,20 @@ class DenoiserObjective:
 
             self.text.load_state_dict(read_weights(training.init / "text.safetensors"))
             self.dit.load_state_dict(read_weights(training.init / "denoiser.safetensors"))
+        else:
+            from filmwright.training.words import word_vectors
+            from filmwright.weights.files import shipped
+            from filmwright.weights.tokenizer import Tokenizer
+
+            tokenizer = Tokenizer.load(training.vocabulary or shipped() / "vocabulary.json")
+            vectors = word_vectors(tokenizer, sizes.text.dim, torch.Generator().manual_seed(config.seed))
+            self.text.embed.weight.data[: len(vectors)] = vectors
         self.text.to(self.device)
         self.dit.to(self.device)
         self.modules: dict[str, nn.Module] = {"text": self.text, "denoiser": self.dit}
         self.data = LatentSet(training.latents)
         self.shift = shift_for(self.data.tensors["latents"][0].numel())
-        self._loss = torch.compile(self._weighted, dynamic=False) if config.compile else self._weighted
+        self._loss = torch.compile(self._weighted, dynamic=False) if wants_compile(config, on_cpu=True) else self._weighted
 
     def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted velocity error of a batch drawn from (seed, step)."""

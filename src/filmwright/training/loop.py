@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +25,7 @@ from filmwright.spec.errors import BadRequest
 from filmwright.training.checkpoint import NAME, load_checkpoint, save_checkpoint
 from filmwright.training.optim import MuonAdamW, matrices_and_rest
 
-__all__ = ["LoopConfig", "Objective", "Rank", "run"]
+__all__ = ["LoopConfig", "Objective", "Rank", "run", "wants_compile"]
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class LoopConfig:
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
-    compile: bool | None = None  # None: where a compiler exists and the run is longer than three minutes
+    compile: bool | None = None  # None: where it pays, see `wants_compile`
     checkpoint_minutes: float = 3.0
     sample_minutes: float = 10.0
     evaluate_minutes: float = 5.0
@@ -84,6 +86,17 @@ class Objective(Protocol):
         ...
 
 
+def wants_compile(config: LoopConfig, *, on_cpu: bool) -> bool:
+    """Whether to compile the loss: as asked, else on a GPU, or `on_cpu`, for runs longer than its minute or two costs."""
+    if config.compile is not None:
+        return config.compile
+    if config.max_minutes < 5:
+        return False
+    if config.device == "cpu":
+        return on_cpu and any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+    return True
+
+
 def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
     """Trains until the time or the steps are used up; returns the last held-out figures, of the EMA weights.
 
@@ -106,12 +119,27 @@ def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
     if config.resume and checkpoint.exists():
         state |= load_checkpoint(checkpoint, modules, ema, optimizer)
         log.info("resumed at step %d after %.1f min of training", state["step"], state["seconds"] / 60)
-    writer = _Writer(config.out) if rank.index == 0 else None
+    with _Writer(config.out) if rank.index == 0 else nullcontext() as writer:
+        return _train(objective, config, rank, optimizer, ema, state, writer)
+
+
+def _train(
+    objective: Objective,
+    config: LoopConfig,
+    rank: Rank,
+    optimizer: MuonAdamW,
+    ema: dict[str, Tensor],
+    state: dict[str, Any],
+    writer: _Writer | None,
+) -> dict[str, float]:
+    """The loop itself; only the first process has a writer, and writes."""
+    modules = objective.modules
     amp = torch.autocast(config.device.split(":")[0], torch.bfloat16)
     before = float(state["seconds"])
     began = last_save = last_eval = last_sample = time.monotonic()
     first_step = int(state["step"])
-    warm, figures = None, {}
+    warm: tuple[float, int] | None = None
+    figures: dict[str, float] = {}
     while True:
         now = time.monotonic()
         used = (now - began) / 60 / config.max_minutes
@@ -156,7 +184,6 @@ def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
             figures = objective.evaluate()
             objective.sample(config.out / f"sample-{state['step']:07d}.png")
         writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
-        writer.close()
     if rank.count > 1:
         dist.barrier()
     return figures
@@ -260,8 +287,10 @@ class _Writer:
         shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
         log.info("%6d  %5.1f min  %s", state["step"], state["seconds"] / 60, shown)
 
-    def close(self) -> None:
-        """Flushes both files."""
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.lines.close()
         if self.board is not None:
             self.board.close()  # type: ignore[no-untyped-call]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from filmwright.data.shards import Shards
 from filmwright.models.catalog import size
 from filmwright.models.vae import GROUP, VAE
-from filmwright.training.loop import LoopConfig, Rank, run
+from filmwright.training.loop import LoopConfig, Rank, run, wants_compile
 
 __all__ = ["VAEObjective", "VAETraining", "train_vae"]
 
@@ -59,7 +59,9 @@ class VAEObjective:
         self.shards = Shards(training.data)
         self.train = self.shards.select("train")
         self.held_out = (self.shards.select("validation") or self.train)[:16]
-        self._loss = torch.compile(self._parts, dynamic=False) if config.compile else self._parts
+        # on a CPU nearly all time goes into convolutions, which compiling leaves as they are
+        compiled = wants_compile(config, on_cpu=False)
+        self._loss = torch.compile(self._parts, dynamic=False) if compiled else self._parts
 
     def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruction of a batch of crops drawn from (seed, step)."""

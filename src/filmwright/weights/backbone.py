@@ -40,7 +40,7 @@ class Backbone:
     @torch.inference_mode()
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Prompts -> features [b, l, d] and pooled [b, d]; an empty prompt is the null caption."""
-        ids = torch.from_numpy(self.tokenizer.encode_batch(prompts, self.sizes.text.length)).to(self.device)
+        ids = torch.from_numpy(self.tokenizer.encode_batch(prompts, self.sizes.text.length, skip_unknown=True)).to(self.device)
         features, pooled = self.text(ids)
         return features, pooled
 
@@ -57,9 +57,11 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
         hashes, sizes = dict(manifest["sha256"]), size(manifest["size"])
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{manifest_path} cannot be read ({error}): the folder holds no whole set of weights") from error
-    nets: dict[str, nn.Module] = {}
-    with torch.device("meta"):
-        nets["text"], nets["denoiser"], nets["vae"] = TextEncoder(sizes.text), DiT(sizes.dit), VAE(sizes.vae)
+    nets: dict[str, nn.Module] = {  # built on the CPU: random numbers on the meta device import the compiler, 1 s
+        "text": TextEncoder(sizes.text),
+        "denoiser": DiT(sizes.dit),
+        "vae": VAE(sizes.vae),
+    }
     for name, net in nets.items():
         tensors = read_weights(folder / f"{name}.safetensors", sha256=hashes.get(name))
         try:

@@ -15,7 +15,12 @@ from torch import Tensor
 
 from filmwright.spec.errors import WeightsError
 
-__all__ = ["read_weights", "sha256_of", "write_weights"]
+__all__ = ["read_weights", "sha256_of", "shipped", "write_weights"]
+
+
+def shipped(model: str = "pocket") -> Path:
+    """The folder of the weights that come with the package."""
+    return Path(__file__).parent / model
 
 
 def sha256_of(path: Path) -> str:

@@ -59,7 +59,7 @@ class Material:
 MATERIAL: dict[str, Material] = {
     "rubber": Material(density=120.0, restitution=0.80, friction=0.80, gloss=0.02, specular=0.15),
     "wood": Material(density=300.0, restitution=0.45, friction=0.40, gloss=0.0, specular=0.08),
-    "metal": Material(density=900.0, restitution=0.30, friction=0.30, gloss=0.45, specular=0.80),
+    "metal": Material(density=900.0, restitution=0.30, friction=0.30, gloss=0.50, specular=0.80),
     "glass": Material(density=500.0, restitution=0.50, friction=0.30, gloss=0.28, specular=0.90),
 }
 

@@ -54,23 +54,26 @@ def to_local(table: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Te
 
 
 def local_ray(
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor
+    slot: Tensor, ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The ray in the primitive's own space."""
+    """The rays of rows `slot` in the space of the primitives `table` [P,COLUMNS]."""
+    ox, oy, oz, dx, dy, dz = (v.index_select(0, slot) for v in (ox, oy, oz, dx, dy, dz))
     px, py, pz = to_local(table, ox - table[:, 0:1], oy - table[:, 1:2], oz - table[:, 2:3])
     qx, qy, qz = to_local(table, dx, dy, dz)
     return px, py, pz, qx, qy, qz
 
 
 def intersect_round(
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor
-) -> tuple[Tensor, Tensor]:
+    slot: Tensor, entry: Tensor,
+    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Capsules, and spheres as capsules of length nought: rays [M,32] -> distance [M,32], margin [M,32], metres.
 
     The ray enters the infinite cylinder around the axis; the axis point nearest to that entry, clamped to the
     segment, is the centre of the sphere that it really enters when the entry lies beyond an end.
     """
-    px, py, pz, qx, qy, qz = local_ray(ox, oy, oz, dx, dy, dz, table)
+    table = table.index_select(0, entry)
+    px, py, pz, qx, qy, qz = local_ray(slot, ox, oy, oz, dx, dy, dz, table)
     radius = table[:, 12:13]
     half = torch.where(table[:, 15:16] > 1.0, table[:, 13:14], torch.zeros_like(radius))
     a = torch.clamp(qx * qx + qy * qy, min=TINY)
@@ -97,14 +100,16 @@ def intersect_round(
 
 
 def intersect_box(
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor
-) -> tuple[Tensor, Tensor]:
+    slot: Tensor, entry: Tensor,
+    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Boxes by slabs: rays [M,32] -> distance [M,32], margin [M,32], metres.
 
     Where the ray enters through face i and would leave through face j, its distance from their common edge is
     (t_out_j - t_in_i) |d_i d_j| / sqrt(d_i^2 + d_j^2); the smallest of the six is the margin.
     """
-    px, py, pz, qx, qy, qz = local_ray(ox, oy, oz, dx, dy, dz, table)
+    table = table.index_select(0, entry)
+    px, py, pz, qx, qy, qz = local_ray(slot, ox, oy, oz, dx, dy, dz, table)
     near, far, speed = [], [], []
     for p, q, size in ((px, qx, table[:, 12:13]), (py, qy, table[:, 13:14]), (pz, qz, table[:, 14:15])):
         s = torch.clamp(torch.abs(q), min=1e-6)
@@ -122,13 +127,15 @@ def intersect_box(
 
 
 def intersect_cone(
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor
-) -> tuple[Tensor, Tensor]:
+    slot: Tensor, entry: Tensor,
+    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Capped frustums: rays [M,32] -> distance [M,32], margin [M,32], metres.
 
     The side is x^2 + y^2 = (r0 + k z)^2; its interval and the slab between the caps are intersected.
     """
-    px, py, pz, qx, qy, qz = local_ray(ox, oy, oz, dx, dy, dz, table)
+    table = table.index_select(0, entry)
+    px, py, pz, qx, qy, qz = local_ray(slot, ox, oy, oz, dx, dy, dz, table)
     bottom, top, half = table[:, 12:13], table[:, 13:14], table[:, 14:15]
     slope = (top - bottom) / (2.0 * half)
     middle = 0.5 * (top + bottom)
@@ -159,7 +166,9 @@ def intersect_cone(
     past_side = radius - torch.sqrt(torch.clamp(radius * radius - depth, min=0.0))
     past_side = torch.where(steep, torch.full_like(a, FAR), past_side)
     normal_speed = torch.clamp(root / radius, max=1.0)
-    weight = speed * normal_speed / torch.sqrt(speed * speed + normal_speed * normal_speed + 1e-12)
     rim = torch.minimum(side_out - cap_in, cap_out - side_in)
-    margin = torch.minimum(past_side, torch.where(rim < 0.0, torch.clamp(rim * weight, max=-1e-7), rim * weight))
+    # a ray that only touches the side's continuation beyond the rim has no normal speed, yet is far from the rim
+    normal_speed = torch.where(rim < 0.0, torch.clamp(normal_speed, min=0.4), normal_speed)
+    weight = speed * normal_speed / torch.sqrt(speed * speed + normal_speed * normal_speed + 1e-12)
+    margin = torch.minimum(past_side, rim * weight)
     return t, torch.where(t > 0.0, margin, torch.full_like(margin, -FAR))

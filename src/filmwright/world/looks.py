@@ -45,7 +45,7 @@ class Ground:
 
 
 GROUND: dict[str, Ground] = {
-    "wood": Ground(a=(0.42, 0.22, 0.10), b=(0.33, 0.16, 0.07), scale=0.5, gloss=0.08),
+    "wood": Ground(a=(0.46, 0.22, 0.08), b=(0.21, 0.085, 0.03), scale=0.5, gloss=0.08),
     "marble": Ground(a=(0.66, 0.66, 0.68), b=(0.40, 0.41, 0.45), scale=1.2, gloss=0.25),
     "checker": Ground(a=(0.62, 0.60, 0.56), b=(0.12, 0.13, 0.15), scale=0.6, gloss=0.12),
     "grass": Ground(a=(0.13, 0.30, 0.05), b=(0.08, 0.21, 0.03), scale=0.4, gloss=0.0),
@@ -69,22 +69,22 @@ class Light:
 LIGHT: dict[str, Light] = {
     "morning": Light(
         height=math.radians(24), sun=(1.00, 0.80, 0.66), ambient=(0.30, 0.31, 0.38),
-        horizon=(0.90, 0.66, 0.62), zenith=(0.36, 0.50, 0.78), fog=0.020,
+        horizon=(0.90, 0.66, 0.62), zenith=(0.36, 0.50, 0.78), fog=0.012,
     ),
     "noon": Light(
         height=math.radians(66), sun=(0.95, 0.94, 0.90), ambient=(0.26, 0.29, 0.34),
         horizon=(0.52, 0.72, 0.92), zenith=(0.08, 0.24, 0.66), fog=0.008,
     ),
     "sunset": Light(
-        height=math.radians(13), sun=(1.35, 0.66, 0.28), ambient=(0.28, 0.21, 0.22),
-        horizon=(1.00, 0.40, 0.10), zenith=(0.28, 0.16, 0.30), fog=0.018,
+        height=math.radians(13), sun=(1.28, 0.68, 0.36), ambient=(0.30, 0.24, 0.27),
+        horizon=(1.00, 0.40, 0.10), zenith=(0.28, 0.16, 0.30), fog=0.010,
     ),
     "overcast": Light(
-        height=math.radians(70), sun=(0.14, 0.14, 0.15), ambient=(0.52, 0.53, 0.55),
-        horizon=(0.58, 0.59, 0.61), zenith=(0.40, 0.42, 0.45), fog=0.025,
+        height=math.radians(70), sun=(0.12, 0.12, 0.13), ambient=(0.44, 0.45, 0.47),
+        horizon=(0.50, 0.51, 0.53), zenith=(0.34, 0.36, 0.39), fog=0.012,
     ),
     "night": Light(
-        height=math.radians(42), sun=(0.24, 0.30, 0.48), ambient=(0.075, 0.095, 0.17),
+        height=math.radians(42), sun=(0.19, 0.27, 0.50), ambient=(0.060, 0.088, 0.17),
         horizon=(0.035, 0.055, 0.14), zenith=(0.006, 0.010, 0.035), fog=0.012,
     ),
 }  # fmt: skip

@@ -51,7 +51,7 @@ def _rest(script: Script, rng: Generator) -> Layout:
 def _drop(script: Script, rng: Generator) -> Layout:
     spec = script.subjects[0]
     body, rise = whole(0, spec, rng)
-    height = min(float(rng.uniform(0.65, 1.25)), 1.85 - 2.0 * rise)
+    height = min(float(rng.uniform(0.65, 1.20)), 1.66 - 2.0 * rise)
     x, y = somewhere(rng)
     turn = turned(float(rng.uniform(-math.pi, math.pi)))
     if spec.kind != "ball":
@@ -164,7 +164,7 @@ def _spin(script: Script, rng: Generator) -> Layout:
         position=(x, y, rise),
         quaternion=turned(float(rng.uniform(-math.pi, math.pi)), turn),
         spin=(0.0, 0.0, rate),
-        striped=True,
+        striped=spec.kind != "cube",
         friction=0.015,
     )
     return arrange(rng, [body, *bystanders(script, rng, 1)], spin=abs(rate))
@@ -202,8 +202,11 @@ def _topple(script: Script, rng: Generator) -> Layout:
     if len(script.subjects) > 1:
         sign = heading_sign(script)
         x = -sign * float(rng.uniform(1.15, 1.3))
-        ball, _ = _roller(1, script.subjects[1], rng, sign * float(rng.uniform(1.9, 2.5)), x, 0.0, scale=0.95)
-        striker = replace(ball, density=2.0)
+        heavy = script.subjects[0].kind in ("stack", "lighthouse")
+        speed = sign * float(rng.uniform(2.2, 2.8) if heavy else rng.uniform(1.9, 2.5))
+        ball, _ = _roller(1, script.subjects[1], rng, speed, x, 0.0, scale=1.1 if heavy else 0.95)
+        wanted = 600.0 if heavy else 240.0  # kg/m3: a rubber ball is filled, so that it can push at all
+        striker = replace(ball, density=min(5.0, max(0.6, wanted / MATERIAL[ball.material].density)))
     return topple(script, rng, striker)
 
 

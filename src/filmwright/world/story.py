@@ -67,6 +67,7 @@ class _Track:
     centre: Array
     velocity: Array
     angular: Array
+    quaternion: Array
     tilt: Array  # radians from the start's long axis
     touch: Flags
     ground: Flags
@@ -74,6 +75,12 @@ class _Track:
     @property
     def speed(self) -> Array:
         return np.asarray(np.linalg.norm(self.velocity, axis=-1))
+
+    @property
+    def leaning(self) -> float:
+        """How far the long axis's height has strayed from the start's, 0 to 2: turns about the vertical leave it."""
+        axis = quaternion_matrix(self.quaternion)[:, 2, 2]
+        return float(np.abs(axis - axis[0]).max())
 
     @property
     def travelled(self) -> float:
@@ -100,6 +107,7 @@ def _track(motion: Motion, bodies: Sequence[Body], plan: int) -> _Track:
         centre=motion.centre[:, plan],
         velocity=motion.velocity[:, plan],
         angular=motion.angular[:, plan],
+        quaternion=motion.quaternion[:, plan],
         tilt=tilt,
         touch=touch,
         ground=ground,
@@ -194,7 +202,7 @@ def _travel(who: int, x: _Track, kind: str, camera: CameraPose, fallen: bool) ->
     moving = (flat > 0.15) & x.touch
     turns = float(np.trapezoid(x.angular[:, 2], x.t)) / (2.0 * math.pi)
     if x.travelled < (0.5 if fallen else TRAVEL) or moving.sum() < 20:
-        if abs(turns) > TURNS and float(x.tilt.max()) < 0.6 and not fallen:
+        if abs(turns) > TURNS and x.leaning < 0.5 and not fallen:
             start = int(np.argmax(np.abs(x.angular[:, 2]) > 0.3))
             return [Happening(seconds=float(x.t[start]), what="spins", who=who, amount=abs(turns))]
         return []
