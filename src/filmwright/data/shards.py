@@ -156,7 +156,10 @@ def _one_thread() -> None:
 
 
 def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], str]) -> int:
-    from filmwright.world.sample import world_clip
+    from filmwright.world.captions import captions_for
+    from filmwright.world.physics import simulate
+    from filmwright.world.points import follow
+    from filmwright.world.render import render
 
     out, shard, n, seed, first, part, split, shape, device = job
     target = out / f"clips-{shard:05d}.jsonl"
@@ -166,17 +169,20 @@ def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], 
     truth: dict[str, list[NDArray[Any]]] = {k: [] for k in ("boxes", "tracks", "seen", "eye", "rotation", "fov")}
     lines: list[str] = []
     for clip_seed, script in seeds(seed, first, part, split, shape):
-        clip = world_clip(clip_seed, part, **shape, captions=CAPTIONS, points=TRACKS, device=device)
-        frames.append(clip.rendered.frames)
-        first_body = np.isin(clip.rendered.ids, np.flatnonzero(clip.take.subject == 0) + 1)
-        truth["boxes"].append(boxes(first_body))
-        truth["tracks"].append(clip.tracks.astype(np.float32))
-        truth["seen"].append(clip.seen)
-        camera = clip.take.stage.camera
+        take = simulate(script)
+        rendered = render(take.stage, script.width, script.height, device=device)
+        frames.append(rendered.frames)
+        truth["boxes"].append(boxes(np.isin(rendered.ids, np.flatnonzero(take.subject == 0) + 1)))
+        rng = np.random.default_rng((clip_seed, TRACKS))
+        points, seen = follow(take.stage, rendered.primitive, rendered.depth, rng, count=TRACKS)
+        truth["tracks"].append(points)
+        truth["seen"].append(seen)
+        camera = take.stage.camera
         for key, value in (("eye", camera.eye), ("rotation", camera.rotation), ("fov", camera.fov)):
             truth[key].append(value)
-        log = [asdict(h) for h in clip.take.log]
-        record = {"seed": clip_seed, "split": split, "script": asdict(script), "captions": clip.captions, "log": log}
+        log = [asdict(h) for h in take.log]
+        captions = captions_for(script, take.log, count=CAPTIONS, seed=clip_seed)
+        record = {"seed": clip_seed, "split": split, "script": asdict(script), "captions": captions, "log": log}
         lines.append(json.dumps(record))
         if len(lines) == n:
             break

@@ -21,6 +21,7 @@ from filmwright.media.image import check_image
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import CameraPath, Control, ImageRef, Keyframe, MotionBrush, Prefix, Request
 from filmwright.spec.shapes import TEMPORAL_FACTOR
+from filmwright.spec.words import mentions
 from filmwright.weights.card import ModelCard, load_card
 
 __all__ = [
@@ -75,7 +76,7 @@ def build_request(
         sampler: a name on the model's card.
         negative: what the clip should not show.
         image: the first frame, any still picture.
-        camera: a named camera move on the model's card.
+        camera: a named camera move on the model's card; if None, the one that a new prompt names, if it names one.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -214,6 +215,17 @@ def _frames_for(seconds: float, fps: int, card: ModelCard) -> int:
     raise BadRequest(
         f"{seconds:g} seconds are out of range: model {card.name!r} makes {low:.2f} to {high:.2f} seconds at {fps} fps"
     )
+
+
+def _named_camera(prompt: str | None, card: ModelCard) -> str | None:
+    """The one camera move that a prompt names beyond doubt: it becomes a control, where it can be seen and changed."""
+    if not prompt or "camera" not in card.controls:
+        return None
+    named = {m.names for m in mentions(prompt) if m.attribute == "camera"}
+    if len(named) != 1:
+        return None
+    names = named.pop()
+    return names[0] if len(names) == 1 and names[0] in card.cameras else None
 
 
 def _controls(image: Path | str | None, camera: str | None, base: tuple[Control, ...]) -> tuple[Control, ...]:

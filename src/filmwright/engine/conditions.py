@@ -18,7 +18,7 @@ from filmwright.spec.request import CameraPath, Keyframe, MotionBrush, Prefix, R
 from filmwright.spec.shapes import LatentShape
 from filmwright.weights.backbone import Backbone
 from filmwright.world.cameras import camera_path
-from filmwright.world.truth import pluecker
+from filmwright.world.rays import pluecker
 
 __all__ = ["Conditions", "prepare"]
 
@@ -80,7 +80,7 @@ def prepare(request: Request, backbone: Backbone) -> Conditions:
 
 def _encode(frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], backbone: Backbone) -> Tensor:
     """Frames uint8 [T, H, W, 3] -> latents [1, c, t, h, w]."""
-    x = torch.from_numpy(frames).to(backbone.device).permute(3, 0, 1, 2)[None]
+    x = torch.tensor(frames, device=backbone.device).permute(3, 0, 1, 2)[None]
     return backbone.vae.encode(x.to(backbone.dtype) / 127.5 - 1)
 
 

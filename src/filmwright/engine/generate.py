@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from blake3 import blake3
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,9 +29,11 @@ from filmwright.engine.sidecar import make_sidecar, sidecar_path, write_sidecar
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
 from filmwright.media.video import VideoWriter
-from filmwright.spec.events import Finished, OnEvent, Progress, Stage, Started
+from filmwright.spec.events import Finished, OnEvent, Progress, Stage, Started, Warned
 from filmwright.spec.request import Request
+from filmwright.spec.words import analyse
 from filmwright.weights.backbone import Backbone, load_backbone
+from filmwright.weights.card import load_card
 from filmwright.weights.files import shipped
 
 __all__ = ["GUIDANCE_INTERVAL", "backbone_for", "decode", "denoise", "generate_clip"]
@@ -75,6 +78,9 @@ def generate_clip(
     with torch.inference_mode():
         with clock.stage("load", 1):
             backbone = backbone or backbone_for(request.model, device)
+        warnings = analyse(request.prompt, backbone.tokenizer.prompt_vocabulary(load_card(request.model).part)).findings
+        for finding in warnings:
+            clock.tell(Warned(code=finding.code, message=finding.message))
         with clock.stage("encode", 1):
             conditions = prepare(request, backbone)
             prompts = backbone.encode_text([request.prompt, request.negative])
@@ -92,10 +98,17 @@ def generate_clip(
                 step(i + 1, total)
             for job in written:
                 job.result()
-    sidecar = make_sidecar(request, weights=backbone.hashes, timings=clock.seconds)
+    frames = np.concatenate(chunks)
+    sidecar = make_sidecar(
+        request,
+        weights=backbone.hashes,
+        timings=clock.seconds,
+        warnings=[finding.message for finding in warnings],
+        frames_digest=blake3(np.ascontiguousarray(frames).tobytes()).hexdigest(),
+    )
     if target is not None:
         write_sidecar(sidecar_path(target), sidecar)
-    return Clip(frames=np.concatenate(chunks), fps=request.fps, request=request, path=target, sidecar=sidecar.text())
+    return Clip(frames=frames, fps=request.fps, request=request, path=target, sidecar=sidecar.text())
 
 
 def denoise(

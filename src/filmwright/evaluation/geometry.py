@@ -24,13 +24,13 @@ GEOMETRY_CAMERAS = (
 )  # fmt: skip
 UNKNOWN = "unknown"  # too little texture to follow
 
-STILL = 0.004  # of the short side a frame: less than this is a static camera
+STILL = 0.0015  # of the short side a frame: less is a static camera (true static clips read below 0.0002)
 STEP = 2  # frames between the two ends of a track
 MIN_TRACKS = 10
 GRID = (10, 16)  # cells that corners are spread over
 A_CELL = 3  # corners a cell
 CORNER = 1e-4  # least quality of a corner, in the evened picture
-FAINTEST = 0.6  # grey levels of texture that count as nothing
+FAINTEST = 1.6  # grey levels of texture that count as nothing
 RANSAC_PIXELS = 1.0
 
 Array = NDArray[np.float64]
@@ -79,7 +79,10 @@ def camera_motion(frames: NDArray[np.uint8]) -> CameraMotion:
     path = float(np.linalg.norm(each[:, :3], axis=1).mean() * len(starts)) / 2.0
     name, certainty = nearest_move(total, num_frames=len(grey))
     return CameraMotion(
-        name=name, features=(float(total[0]), float(total[1]), float(total[2]), float(total[3])), path=path, certainty=certainty
+        name=name,
+        features=(float(total[0]), float(total[1]), float(total[2]), float(total[3])),
+        path=path,
+        certainty=certainty,
     )
 
 
@@ -120,7 +123,11 @@ def follow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[Array, 
     corners = spread_corners(first)
     if len(corners) < MIN_TRACKS:
         return none, none
-    options = {"winSize": (17, 17), "maxLevel": 3, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)}
+    options = {
+        "winSize": (17, 17),
+        "maxLevel": 3,
+        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02),
+    }
     there, ok, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, None, **options)
     back, ok_back, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **options)
     error = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
@@ -133,7 +140,9 @@ def background_fit(start: Array, end: Array, width: int, height: int) -> Array |
     if len(start) < MIN_TRACKS:
         return None
     cv2.setRNGSeed(7)  # RANSAC draws from it
-    plane, inside = cv2.estimateAffine2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=RANSAC_PIXELS, maxIters=1000)
+    plane, inside = cv2.estimateAffine2D(
+        start, end, method=cv2.RANSAC, ransacReprojThreshold=RANSAC_PIXELS, maxIters=1000
+    )
     if plane is None or inside is None:
         return None
     keep = inside.reshape(-1).astype(bool)
@@ -190,6 +199,8 @@ def _template(move: str, num_frames: int = 33, aspect: float = 1.6) -> Array:
         here, ok = seen(t)
         there, ok_there = seen(t + STEP)
         both = ok & ok_there
-        cells = np.unique(np.floor(here[both] * 8).astype(int), axis=0, return_index=True)[1]  # even over the picture
+        cells = np.unique(np.floor(here[both] * 8).astype(int), axis=0, return_index=True)[
+            1
+        ]  # even over the picture
         total += affine(here[both][cells], (there - here)[both][cells])
     return total

@@ -169,9 +169,18 @@ def _consistency(case: Case) -> float | None:
 
 
 def _metric(
-    name: str, label: str, group: str, value: Callable[[Case], float | None], *, unit: str = "", higher: bool = True, floor: float = 1.0
+    name: str,
+    label: str,
+    group: str,
+    value: Callable[[Case], float | None],
+    *,
+    unit: str = "",
+    higher: bool = True,
+    floor: float = 1.0,
 ) -> Metric:
-    return Metric(name=name, label=label, group=group, unit=unit, higher_is_better=higher, floor=floor, value=value)
+    return Metric(
+        name=name, label=label, group=group, unit=unit, higher_is_better=higher, floor=floor, value=value
+    )
 
 
 def adherence_metrics() -> tuple[Metric, ...]:
@@ -189,12 +198,63 @@ METRICS: tuple[Metric, ...] = (
     *adherence_metrics(),
     _metric("consistency.score", "consistency, gated", "consistency", _consistency, unit="%"),
     _metric("consistency.gate", "motion gate", "consistency", _gate, unit="%"),
-    _metric("consistency.warp", "warping error, distance", "consistency", _distance("warp"), higher=False, floor=0.0),
-    _metric("consistency.flicker", "flicker, distance", "consistency", _distance("flicker"), higher=False, floor=0.0),
-    _metric("consistency.structure", "structure kept, distance", "consistency", _distance("structure"), higher=False, floor=0.0),
-    _metric("consistency.motion", "amount of motion, octaves off", "consistency", _motion_distance, higher=False, floor=0.0),
-    _metric("subject.lost", "frames without the subject", "subject", lambda c: c.clip.lost, unit="%", higher=False, floor=0.0),
-    _metric("subject.jumps", "jumps of the subject", "subject", lambda c: c.clip.jumps, unit="%", higher=False, floor=0.0),
-    _metric("pixels.psnr", "PSNR against the truth", "pixels", lambda c: c.clip.psnr, unit="dB", floor=PERFECT_PSNR),
+    _metric(
+        "consistency.warp",
+        "warping error, distance",
+        "consistency",
+        _distance("warp"),
+        higher=False,
+        floor=0.0,
+    ),
+    _metric(
+        "consistency.flicker",
+        "flicker, distance",
+        "consistency",
+        _distance("flicker"),
+        higher=False,
+        floor=0.0,
+    ),
+    _metric(
+        "consistency.structure",
+        "structure kept, distance",
+        "consistency",
+        _distance("structure"),
+        higher=False,
+        floor=0.0,
+    ),
+    _metric(
+        "consistency.motion",
+        "amount of motion, octaves off",
+        "consistency",
+        _motion_distance,
+        higher=False,
+        floor=0.0,
+    ),
+    _metric(
+        "subject.lost",
+        "frames without the subject",
+        "subject",
+        lambda c: c.clip.lost,
+        unit="%",
+        higher=False,
+        floor=0.0,
+    ),
+    _metric(
+        "subject.jumps",
+        "jumps of the subject",
+        "subject",
+        lambda c: c.clip.jumps,
+        unit="%",
+        higher=False,
+        floor=0.0,
+    ),
+    _metric(
+        "pixels.psnr",
+        "PSNR against the truth",
+        "pixels",
+        lambda c: c.clip.psnr,
+        unit="dB",
+        floor=PERFECT_PSNR,
+    ),
     _metric("pixels.ssim", "SSIM against the truth", "pixels", lambda c: c.clip.ssim, floor=1.0),
 )

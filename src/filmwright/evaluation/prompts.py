@@ -56,7 +56,14 @@ class Truth:
 
 
 def held_out_prompts(
-    count: int = 200, *, part: str, seed: int = 0, width: int = 256, height: int = 160, num_frames: int = 33, fps: int = 16
+    count: int = 200,
+    *,
+    part: str,
+    seed: int = 0,
+    width: int = 256,
+    height: int = 160,
+    num_frames: int = 33,
+    fps: int = 16,
 ) -> list[PromptRecord]:
     """`count` prompts of held-out combinations; sizes in pixels are those of the truth.
 
@@ -74,7 +81,14 @@ def held_out_prompts(
 
 
 def free_fall_prompts(
-    count: int = 24, *, part: str, seed: int = 0, width: int = 256, height: int = 160, num_frames: int = 33, fps: int = 16
+    count: int = 24,
+    *,
+    part: str,
+    seed: int = 0,
+    width: int = 256,
+    height: int = 160,
+    num_frames: int = 33,
+    fps: int = 16,
 ) -> list[PromptRecord]:
     """`count` held-out prompts in which something is dropped before a camera that stands still: for the free-fall error.
 
@@ -105,12 +119,18 @@ def _records(scripts: Iterator[Script], count: int, seed: int) -> list[PromptRec
         (prompt,) = captions_for(script, log, count=1, seed=seed, paraphrase=paraphrased, complete=True)
         records.append(
             PromptRecord(
-                index=len(records), prompt=prompt, paraphrased=paraphrased, atoms=atoms_of(script, prompt), script=script
+                index=len(records),
+                prompt=prompt,
+                paraphrased=paraphrased,
+                atoms=atoms_of(script, prompt),
+                script=script,
             )
         )
         if len(records) == count:
             return records
-    raise BadRequest(f"only {len(records)} of {count} held-out prompts were found: ask for fewer, or for a larger part")
+    raise BadRequest(
+        f"only {len(records)} of {count} held-out prompts were found: ask for fewer, or for a larger part"
+    )
 
 
 def atoms_of(script: Script, prompt: str) -> dict[str, tuple[str, ...]]:

@@ -101,13 +101,17 @@ def small_frames(frames: Frames, config: ReaderConfig) -> Frames:
     size = (config.width, config.height)
     shrink = frames.shape[1] >= config.height and frames.shape[2] >= config.width
     how = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(np.ascontiguousarray(frames[i]), size, interpolation=how) for i in at]).astype(np.uint8)
+    return np.stack(
+        [cv2.resize(np.ascontiguousarray(frames[i]), size, interpolation=how) for i in at]
+    ).astype(np.uint8)
 
 
 class Reader:
     """A trained reader; `scores` are its accuracies on held-out truth, `part` the part of the world it knows."""
 
-    def __init__(self, net: ReaderNet, part: str, scores: dict[str, AttributeScore], device: str = "cpu") -> None:
+    def __init__(
+        self, net: ReaderNet, part: str, scores: dict[str, AttributeScore], device: str = "cpu"
+    ) -> None:
         self.net = net.eval().to(device)
         self.part = part
         self.scores = scores
@@ -127,12 +131,18 @@ class Reader:
             card = json.loads(card_path.read_text())
             data = path.read_bytes()
         except (OSError, ValueError) as error:
-            raise WeightsError(f"cannot read the reader {path} and its card {card_path.name}: {error}; train one") from error
+            raise WeightsError(
+                f"cannot read the reader {path} and its card {card_path.name}: {error}; train one"
+            ) from error
         if card.get("version") != CARD_VERSION:
-            raise WeightsError(f"{card_path} has version {card.get('version')}, this program reads {CARD_VERSION}")
+            raise WeightsError(
+                f"{card_path} has version {card.get('version')}, this program reads {CARD_VERSION}"
+            )
         actual = hashlib.sha256(data).hexdigest()
         if actual != card["sha256"]:
-            raise WeightsError(f"{path} has SHA-256 {actual[:12]}..., its card says {card['sha256'][:12]}...: train it anew")
+            raise WeightsError(
+                f"{path} has SHA-256 {actual[:12]}..., its card says {card['sha256'][:12]}...: train it anew"
+            )
         scores = {
             name: AttributeScore(
                 names=tuple(item["names"]), accuracy=item["accuracy"], standard_error=item["standard_error"],
@@ -144,7 +154,9 @@ class Reader:
         try:
             net.load_state_dict(load_tensors(data))
         except (SafetensorError, RuntimeError) as error:
-            raise WeightsError(f"{path} is not a reader of this version: {str(error).splitlines()[0]}") from error
+            raise WeightsError(
+                f"{path} is not a reader of this version: {str(error).splitlines()[0]}"
+            ) from error
         return cls(net, card["part"], scores, device)
 
     @property
@@ -166,11 +178,15 @@ class Reader:
         small = [small_frames(c, self.net.config) for c in clips]
         result: list[Reading] = []
         for first in range(0, len(small), batch):
-            x = torch.from_numpy(np.stack(small[first : first + batch])).to(self.device).float() / 255.0  # b s h w 3
+            x = (
+                torch.from_numpy(np.stack(small[first : first + batch])).to(self.device).float() / 255.0
+            )  # b s h w 3
             odds = {k: v.softmax(-1).cpu() for k, v in self.net(x).items()}
             for i in range(len(x)):
                 best = {k: int(p[i].argmax()) for k, p in odds.items()}
-                result.append({k: (self.net.config.heads[k][j], float(odds[k][i, j])) for k, j in best.items()})
+                result.append(
+                    {k: (self.net.config.heads[k][j], float(odds[k][i, j])) for k, j in best.items()}
+                )
         return result
 
 

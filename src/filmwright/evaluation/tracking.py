@@ -158,7 +158,9 @@ def free_fall(heights: Array, fps: int, *, min_frames: int = 4) -> FreeFall | No
         return None
     end = len(heights)
     for t in range(1, len(heights)):
-        slack = 0.02 if t <= 2 else -0.01  # slow at first: noise may hide the fall; later every step goes down
+        slack = (
+            0.02 if t <= 2 else -0.01
+        )  # slow at first: noise may hide the fall; later every step goes down
         if not known[t] or heights[t] > heights[t - 1] + slack:
             end = t
             break

@@ -100,7 +100,9 @@ def train_reader(
     folder.mkdir(parents=True, exist_ok=True)
     rows = [i for i, r in enumerate(train.records) if r.split == "train"]
     test = train if held_out is None else held_out
-    test_rows = [i for i, r in enumerate(test.records) if held_out is not None or r.split != "train"][:TEST_CLIPS]
+    test_rows = [i for i, r in enumerate(test.records) if held_out is not None or r.split != "train"][
+        :TEST_CLIPS
+    ]
     parts = {str(r.script["part"]) for r in train.records}
     if not rows or not test_rows or len(parts) != 1:
         raise BadRequest(
@@ -146,12 +148,24 @@ def _fit(
     """The loop; `state` is kept up to date."""
     heads = net.config.heads
     index = {a: {name: i for i, name in enumerate(names)} for a, names in heads.items()}
-    mirror = {a: torch.tensor([names.index(mirrored(n)) if mirrored(n) in names else i for i, n in enumerate(names)]) for a, names in heads.items()}
+    mirror = {
+        a: torch.tensor(
+            [names.index(mirrored(n)) if mirrored(n) in names else i for i, n in enumerate(names)]
+        )
+        for a, names in heads.items()
+    }
     targets = {
-        a: torch.tensor([UNKNOWN if (name := labels[a]) is None else index[a][name] for labels in cache.labels])
+        a: torch.tensor(
+            [UNKNOWN if (name := labels[a]) is None else index[a][name] for labels in cache.labels]
+        )
         for a in heads
     }
-    start, first_step, said, saved = time.monotonic() - state["minutes"] * 60.0, int(state["step"]), 0.0, time.monotonic()
+    start, first_step, said, saved = (
+        time.monotonic() - state["minutes"] * 60.0,
+        int(state["step"]),
+        0.0,
+        time.monotonic(),
+    )
     began = time.monotonic()
     net.train()
     while True:
@@ -199,7 +213,9 @@ def mirrored(name: str) -> str:
 def _order(count: int, first: int, batch: int, seed: int) -> NDArray[np.int64]:
     """Rows `first .. first+batch` of an endless walk that visits every clip once an epoch, each epoch in a new order."""
     at = np.arange(first, first + batch)
-    orders = {int(e): np.random.default_rng([seed, 7, int(e)]).permutation(count) for e in np.unique(at // count)}
+    orders = {
+        int(e): np.random.default_rng([seed, 7, int(e)]).permutation(count) for e in np.unique(at // count)
+    }
     return np.array([orders[int(i // count)][i % count] for i in at], np.int64)
 
 
@@ -221,7 +237,9 @@ def augment(x: Tensor, flip: Tensor, rng: np.random.Generator) -> Tensor:
         part = x[rows]
         if which in (2, 5):  # what a low-rate decoder loses: fine detail
             flat = part.flatten(0, 1).permute(0, 3, 1, 2)
-            coarse = F.interpolate(flat, scale_factor=0.5 if which == 2 else 0.4, mode="bilinear", antialias=True)
+            coarse = F.interpolate(
+                flat, scale_factor=0.5 if which == 2 else 0.4, mode="bilinear", antialias=True
+            )
             soft = F.interpolate(coarse, size=(h, w), mode="bilinear").permute(0, 2, 3, 1).view(part.shape)
             part = torch.lerp(part, soft, float(rng.uniform(0.4, 1.0)))
         if which in (3, 5):  # smear along time
@@ -296,7 +314,9 @@ def _load(path: Path, net: ReaderNet, optimizer: torch.optim.Optimizer) -> dict[
     return state
 
 
-def _write(folder: Path, net: ReaderNet, part: str, scores: dict[str, AttributeScore], note: dict[str, float]) -> None:
+def _write(
+    folder: Path, net: ReaderNet, part: str, scores: dict[str, AttributeScore], note: dict[str, float]
+) -> None:
     """Weights first, then the card that names their hash: a reader is whole when its card is."""
     path = folder / "reader.safetensors"
     aside = path.with_name(f".{path.name}.{os.getpid()}")

@@ -103,7 +103,13 @@ def _pieces(
 def _joined(part: str, texts: list[str]) -> str:
     if part == "action":
         return " ".join(texts).replace(" , ", ", ").removeprefix(", ")
-    cut = [_LINKS.sub("", t) or t for t in texts]
+    cut = [_unlinked(t) for t in texts]
     if part == "setting":
         cut = [re.sub(r"^(down )?onto\b", "on", t) for t in cut]
     return ", ".join(cut)
+
+
+def _unlinked(text: str) -> str:
+    """Without the words that tied it to what stood before, unless they belong to a phrase: "as the sun sets"."""
+    found = mentions(text)
+    return text if found and found[0].start == 0 else _LINKS.sub("", text)

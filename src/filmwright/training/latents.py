@@ -37,7 +37,7 @@ def encode_shards(
     weight f16 [n,t,h,w] (share of each cell in the subject's box), tokens i16 [n,captions,length],
     tracks f32 [n,p,t,2] in cells, seen bool [n,p,t], held_out and validation bool [n].
     """
-    from filmwright.world.truth import pluecker
+    from filmwright.world.rays import pluecker
 
     out.mkdir(parents=True, exist_ok=True)
     vae = vae.eval().to(device, torch.bfloat16, memory_format=torch.channels_last)

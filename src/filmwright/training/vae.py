@@ -59,6 +59,8 @@ class VAEObjective:
         self.shards = Shards(training.data)
         self.train = self.shards.select("train")
         self.held_out = (self.shards.select("validation") or self.train)[:16]
+        frames = len(self.shards.frames(0))
+        self.lengths = [n for n in LENGTHS if n <= frames] or [frames]
         # on a CPU nearly all time goes into convolutions, which compiling leaves as they are
         compiled = wants_compile(config, on_cpu=False)
         self._loss = torch.compile(self._parts, dynamic=False) if compiled else self._parts
@@ -66,7 +68,7 @@ class VAEObjective:
     def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruction of a batch of crops drawn from (seed, step)."""
         rng = np.random.default_rng((self.config.seed, step))
-        length = LENGTHS[step % len(LENGTHS)]
+        length = self.lengths[step % len(self.lengths)]
         count = max(1, self.config.batch * 9 // length) // rank.count * rank.count or rank.count
         crops = [self._crop(rng, length) for _ in range(count)]
         noise = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
@@ -131,7 +133,7 @@ class VAEObjective:
             x = self._whole(index)
             y = self.vae.decode(self.vae.encode(x)).float().clamp(-1, 1)
             for v in (x, y):
-                picked = v[0, :, [0, 8, 16, 24, 32][: v.shape[2]]]  # [3, 5, h, w]
+                picked = v[0, :, torch.linspace(0, v.shape[2] - 1, 5).long()]  # [3, 5, h, w]
                 rows.append(((picked + 1) * 127.5).round().byte().permute(2, 1, 3, 0).flatten(1, 2).cpu())
         Image.fromarray(torch.cat(rows).numpy()).save(path)
 

@@ -62,7 +62,7 @@ def captions_for(
         complete: every caption names subject, colour, event, setting, light and camera.
     """
     rng = np.random.default_rng([0xCA97, seed, script.seed, int(paraphrase), int(complete)])
-    beats = _beats(log or likely_log(script))
+    beats = _beats_of(script, log)
     found: list[str] = []
     for _ in range(count):
         for _ in range(20):
@@ -77,7 +77,7 @@ def brief_for(script: Script, log: Sequence[Happening]) -> Brief:
     """The clip as a brief in the plainest words. A normal lens and a neutral mood go without saying."""
     rng = np.random.default_rng(0)
     told = _Told(script, rng, plain=1.0, size=True, colour=True, material=True)
-    beats = _core_chain(script, _beats(log or likely_log(script)))
+    beats = _core_chain(script, _beats_of(script, log))
     name, action = told.action(beats, form="s", setting=False)
     return Brief(
         subject=f"{article(name)} {name}",
@@ -94,8 +94,10 @@ def brief_for(script: Script, log: Sequence[Happening]) -> Brief:
 def likely_log(script: Script) -> tuple[Happening, ...]:
     """What a script asks for as a log, without any physics: the main happenings of its event, in order."""
     others = range(1, len(script.subjects))
+    springs = script.subjects[0].material in ("rubber", "wood") and script.setting not in ("sand", "sea")
     plans: dict[str, tuple[str, ...]] = {
-        "drop": ("falls", "lands", "bounces"), "shatter": ("falls", "shatters"), "collide": ("rolls", "hits"),
+        "drop": ("falls", "lands", "bounces") if springs else ("falls", "lands"),
+        "shatter": ("falls", "shatters"), "collide": ("rolls", "hits"),
     }  # fmt: skip
     log = []
     struck: set[int] = set()
@@ -275,6 +277,11 @@ def _finished(text: str, rng: Generator) -> str:
     return text
 
 
+def _beats_of(script: Script, log: Sequence[Happening]) -> list[Beat]:
+    """The beats of a log; of a likely one where there is none, and then nobody has counted the bounces."""
+    return _beats(log) if log else [replace(b, count=0) for b in _beats(likely_log(script))]
+
+
 def _beats(log: Sequence[Happening]) -> list[Beat]:
     """The log in order of time, repeated happenings of one subject merged."""
     beats: list[Beat] = []
@@ -376,13 +383,16 @@ class _Told:
         text = inflect(pick(rng, options, self.plain), form)
         if beat.whom is not None:
             text += f" {self.name(beat.whom)}"
-        if beat.what == "bounces" and rng.random() < 0.4 and self.plain < 1.0:
+        if beat.what == "bounces" and beat.count and self.plain < 1.0 and rng.random() < 0.4:
             often = " several times" if rng.random() < 0.6 else " again and again"
             text += {1: " once", 2: " twice"}.get(beat.count, often)
         way = beat.direction in ("left", "right") and beat.what in ("rolls", "slides", "topples")
         if way and (self.plain == 1.0 or rng.random() < 0.5):
             text += f" {pick(rng, phrases('direction', beat.direction, 'where'), self.plain)}"
         if setting:
-            preposition = pick(rng, grammar.PREPOSITIONS[beat.what], 0.5)
+            prepositions = grammar.PREPOSITIONS[beat.what]
+            if text.endswith((" down", " over")):
+                prepositions = prepositions[:2]
+            preposition = pick(rng, prepositions, 0.5)
             text += f" {grammar.where(self.script.setting, preposition, rng)}"
         return text

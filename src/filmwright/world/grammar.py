@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from numpy.random import Generator
 
@@ -38,7 +39,7 @@ class Shape:
     text: str
     weight: float = 1.0
 
-    @property
+    @cached_property
     def slots(self) -> frozenset[str]:
         """The names of the slots it needs."""
         return frozenset(re.findall(r"{(\w+)}", self.text))
@@ -62,6 +63,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape(text="{np} {vp} while {cam}{tail}", weight=1.5),
     Shape(text="{cam} as {np} {vp}{tail}", weight=1.2),
     Shape(text="{cam} while {np} {vp}{tail}", weight=0.6),
+    Shape(text="{np} {ving} with {caming}{tail}", weight=1.5),
     Shape(text="{shot} of {np} {ving}{tail}", weight=1.2),
     Shape(text="{where}, {np} {vp0}{tail}", weight=1.5),
     Shape(text="{head}, {np} {vp}", weight=1.2),
@@ -198,7 +200,7 @@ def fragment(attribute: str, name: str, rng: Generator) -> str:
         return pick(rng, phrases("light", name, role), 0.3)
     if attribute == "camera":
         if rng.random() < 0.6:
-            return camera_clause(name, rng, "s" if rng.random() < 0.8 else "ing", either=rng.random() < 0.12)
+            return camera_clause(name, rng, "s" if rng.random() < 0.75 else "ing", either=rng.random() < 0.12)
         slow = (
             "slow "
             if name not in ("static", "overhead", "handheld", "tracking") and rng.random() < 0.15
