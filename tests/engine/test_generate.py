@@ -73,7 +73,9 @@ def test_events_tell_the_whole_story(backbone: Backbone) -> None:
 
 def test_a_given_first_frame_stays(backbone: Backbone, picture: Path) -> None:
     plain = request()
-    shown = with_controls(plain, Keyframe(at=0, image=ImageRef(path=str(picture), digest=digest_file(picture))))
+    shown = with_controls(
+        plain, Keyframe(at=0, image=ImageRef(path=str(picture), digest=digest_file(picture)))
+    )
     with torch.inference_mode():
         conditions = prepare(shown, backbone)
         expected = next(decode(conditions.known[:, :, :1], backbone))

@@ -63,7 +63,9 @@ def test_cached_chunks_equal_the_whole(nets, inputs) -> None:  # type: ignore[no
     pieces = []
     for s in range(0, FRAMES, 3):
         part = {k: inputs[k][:, :, s : s + 3] for k in ("x", "controls")}
-        y, cache = dit.step(part["x"], inputs["levels"][:, s : s + 3], cache, inputs["pooled"], part["controls"], start=s)
+        y, cache = dit.step(
+            part["x"], inputs["levels"][:, s : s + 3], cache, inputs["pooled"], part["controls"], start=s
+        )
         pieces.append(y)
     assert torch.allclose(torch.cat(pieces, dim=2), whole, atol=1e-5)
 
@@ -104,10 +106,16 @@ def test_attention_is_softmax_attention() -> None:
 
 def test_rotation_depends_on_distance_alone() -> None:
     q, k = torch.randn(2, 1, 1, 1, 128, generator=torch.Generator().manual_seed(0))
+
     def score(a: list[float], b: list[float]) -> torch.Tensor:
         return (rotate(q, rotary_table(torch.tensor([a]))) * rotate(k, rotary_table(torch.tensor([b])))).sum()
-    assert torch.allclose(score([1.0, 2.0, 3.0], [4.0, 4.0, 4.0]), score([0.0, 0.0, 0.0], [3.0, 2.0, 1.0]), atol=1e-4)
-    assert not torch.allclose(score([1.0, 2.0, 3.0], [4.0, 4.0, 4.0]), score([0.0, 0.0, 0.0], [3.0, 2.0, 2.0]), atol=1e-4)
+
+    assert torch.allclose(
+        score([1.0, 2.0, 3.0], [4.0, 4.0, 4.0]), score([0.0, 0.0, 0.0], [3.0, 2.0, 1.0]), atol=1e-4
+    )
+    assert not torch.allclose(
+        score([1.0, 2.0, 3.0], [4.0, 4.0, 4.0]), score([0.0, 0.0, 0.0], [3.0, 2.0, 2.0]), atol=1e-4
+    )
 
 
 def test_sizes_are_matched_exactly() -> None:

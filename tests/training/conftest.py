@@ -21,7 +21,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames, boxes, lines = [], [], []
     for i in range(24):
         colour = list(COLOURS)[i % 4]
-        clip = np.linspace(40, 120, W).astype(np.uint8)[None, None, :, None].repeat(T, 0).repeat(H, 1).repeat(3, 3)
+        clip = (
+            np.linspace(40, 120, W)
+            .astype(np.uint8)[None, None, :, None]
+            .repeat(T, 0)
+            .repeat(H, 1)
+            .repeat(3, 3)
+        )
         y, x, speed = rng.integers(0, H - 20), rng.integers(0, 30), rng.integers(0, 5)
         box = np.zeros((T, 4), np.float32)
         for t in range(T):

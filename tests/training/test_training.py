@@ -23,8 +23,8 @@ from filmwright.training.denoiser import DenoiserTraining, train_denoiser
 from filmwright.training.latents import LatentSet, encode_shards, track_controls
 from filmwright.training.loop import LoopConfig
 from filmwright.training.vae import VAETraining, train_vae
-from filmwright.weights.tokenizer import Tokenizer
 from filmwright.weights.files import read_weights, shipped
+from filmwright.weights.tokenizer import Tokenizer
 
 
 def losses(folder: Path) -> list[float]:
@@ -33,7 +33,14 @@ def losses(folder: Path) -> list[float]:
 
 
 def config(out: Path, steps: int, **changes: object) -> LoopConfig:
-    options = {"batch": 4, "max_steps": steps, "warmup_steps": 5, "log_every": 1, "threads": 2, "compile": False}
+    options = {
+        "batch": 4,
+        "max_steps": steps,
+        "warmup_steps": 5,
+        "log_every": 1,
+        "threads": 2,
+        "compile": False,
+    }
     return LoopConfig(out=out, max_minutes=5, **(options | changes))  # type: ignore[arg-type]
 
 
@@ -49,7 +56,10 @@ def latents(shards: Path, vae_run: Path, tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("latents")
     vae = VAE(SIZES["tiny"].vae)
     vae.load_state_dict(read_weights(vae_run / "vae.safetensors"))
-    assert encode_shards(Shards(shards), vae, Tokenizer.load(shipped() / "vocabulary.json"), out, length=48) == 24
+    assert (
+        encode_shards(Shards(shards), vae, Tokenizer.load(shipped() / "vocabulary.json"), out, length=48)
+        == 24
+    )
     return out
 
 
@@ -122,7 +132,9 @@ def test_kill_9_loses_one_interval_at_most(latents: Path, tmp_path: Path) -> Non
     process.wait()
     done = losses_so_far(run)
     assert len(done) >= 4
-    subprocess.run([sys.executable, "-c", SCRIPT, str(latents), str(run), str(len(done) + 3), "resume"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(latents), str(run), str(len(done) + 3), "resume"], check=True
+    )
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if "loss" in line]
     assert steps[-1] == len(done) + 3
@@ -143,13 +155,17 @@ def test_two_processes_give_the_loss_of_one(latents: Path, tmp_path: Path) -> No
     script.write_text(SCRIPT)
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *command, str(script), str(latents), str(pair), "4"], check=True, env=environment)
+    subprocess.run(
+        [sys.executable, *command, str(script), str(latents), str(pair), "4"], check=True, env=environment
+    )
     assert losses(single) == pytest.approx(losses(pair), rel=2e-3)  # bf16 sums in another order
 
 
 def test_tracks_carry_the_first_frames_latent() -> None:
     z = torch.randn(1, 16, 3, 4, 5)
-    tracks = torch.tensor([[[[1.5, 2.5], [2.5, 2.5], [9.0, 2.0]]]])  # one point: cell (1,2), (2,2), then outside
+    tracks = torch.tensor(
+        [[[[1.5, 2.5], [2.5, 2.5], [9.0, 2.0]]]]
+    )  # one point: cell (1,2), (2,2), then outside
     seen = torch.ones(1, 1, 3, dtype=torch.bool)
     result = track_controls(z, tracks, seen, torch.ones(1, 1, dtype=torch.bool))
     assert torch.equal(result[0, :16, 1, 2, 2], z[0, :, 0, 2, 1])

@@ -2,7 +2,7 @@
 
 A shard of n clips is three files with one number:
     frames-00000.npy   uint8 [n, T, H, W, 3], memory-mapped when read
-    truth-00000.npz    boxes float32 [n, T, 4] of the first subject (x0, y0, x1, y1 as shares of the picture; NaN unseen),
+    truth-00000.npz    boxes float32 [n, T, 4] of the first subject (x0, y0, x1, y1 as shares of the picture, or NaN),
                        tracks float32 [n, P, T, 2] in pixels, seen bool [n, P, T], eye, rotation, fov of the camera
     clips-00000.jsonl  one line a clip: seed, split, script, captions, log; written last: it makes the shard count
 """
@@ -57,7 +57,9 @@ class Shards:
                 item["captions"], item["log"] = tuple(item["captions"]), tuple(item["log"])
                 self.records.append(ClipRecord(index=len(self.records), shard=shard, row=row, **item))
         if not self.records:
-            raise BadRequest(f"{folder} holds no clips: make some with `filmwright world shards --out {folder}`")
+            raise BadRequest(
+                f"{folder} holds no clips: make some with `filmwright world shards --out {folder}`"
+            )
 
     def __len__(self) -> int:
         return len(self.records)
@@ -70,8 +72,11 @@ class Shards:
         """Frames uint8 [T, H, W, 3] of a clip, memory-mapped."""
         record = self.records[index]
         if record.shard not in self._frames:
-            self._frames[record.shard] = np.load(self.folder / f"frames-{record.shard:05d}.npy", mmap_mode="r")
-        return self._frames[record.shard][record.row]
+            self._frames[record.shard] = np.load(
+                self.folder / f"frames-{record.shard:05d}.npy", mmap_mode="r"
+            )
+        frames: NDArray[np.uint8] = self._frames[record.shard][record.row]
+        return frames
 
     def truth(self, index: int) -> dict[str, NDArray[Any]]:
         """Boxes, tracks and camera of a clip."""
@@ -136,7 +141,9 @@ def write_shards(
     return done
 
 
-def seeds(seed: int, first: int, part: str, split: str, shape: dict[str, int]) -> Iterator[tuple[int, Script]]:
+def seeds(
+    seed: int, first: int, part: str, split: str, shape: dict[str, int]
+) -> Iterator[tuple[int, Script]]:
     """Seeds from `seed * 10^7 + first * 100` on whose scripts belong to the split."""
     from filmwright.world.author import write_script
     from filmwright.world.splits import held_out
@@ -166,7 +173,9 @@ def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], 
     if target.exists():
         return len(target.read_text().splitlines())
     frames: list[NDArray[np.uint8]] = []
-    truth: dict[str, list[NDArray[Any]]] = {k: [] for k in ("boxes", "tracks", "seen", "eye", "rotation", "fov")}
+    truth: dict[str, list[NDArray[Any]]] = {
+        k: [] for k in ("boxes", "tracks", "seen", "eye", "rotation", "fov")
+    }
     lines: list[str] = []
     for clip_seed, script in seeds(seed, first, part, split, shape):
         take = simulate(script)
@@ -182,12 +191,21 @@ def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], 
             truth[key].append(value)
         log = [asdict(h) for h in take.log]
         captions = captions_for(script, take.log, count=CAPTIONS, seed=clip_seed)
-        record = {"seed": clip_seed, "split": split, "script": asdict(script), "captions": captions, "log": log}
+        record = {
+            "seed": clip_seed,
+            "split": split,
+            "script": asdict(script),
+            "captions": captions,
+            "log": log,
+        }
         lines.append(json.dumps(record))
         if len(lines) == n:
             break
     _save(out / f"frames-{shard:05d}.npy", lambda path: np.save(path, np.stack(frames)))
-    _save(out / f"truth-{shard:05d}.npz", lambda path: np.savez(path, **{k: np.stack(v) for k, v in truth.items()}))
+    _save(
+        out / f"truth-{shard:05d}.npz",
+        lambda path: np.savez(path, allow_pickle=False, **{k: np.stack(v) for k, v in truth.items()}),
+    )
     _save(target, lambda path: path.write_text("\n".join(lines) + "\n"))
     return n
 

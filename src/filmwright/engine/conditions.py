@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from filmwright.media.files import digest_file
@@ -49,15 +50,16 @@ def prepare(request: Request, backbone: Backbone) -> Conditions:
     """
     shape = request.shape.latent(backbone.sizes.vae.latent_channels)
     size = (1, shape.channels, shape.num_frames, shape.height, shape.width)
-    options = {"device": backbone.device, "dtype": backbone.dtype}
-    known = torch.zeros(size, **options)
+    known = torch.zeros(size, device=backbone.device, dtype=backbone.dtype)
     given = torch.zeros(shape.num_frames, dtype=torch.bool, device=backbone.device)
-    controls = torch.zeros((1, CONTROL_CHANNELS, *size[2:]), **options)
+    controls = known.new_zeros((1, CONTROL_CHANNELS, *size[2:]))
     later: list[tuple[int, Tensor]] = []
     for control in request.controls:
         match control:
             case Keyframe(at=0, image=image):
-                known[:, :, :1] = _encode(load_image(image.path, request.width, request.height)[None], backbone)
+                known[:, :, :1] = _encode(
+                    load_image(image.path, request.width, request.height)[None], backbone
+                )
                 given[0] = True
             case Keyframe(at=at, image=image):
                 picture = _encode(load_image(image.path, request.width, request.height)[None], backbone)
@@ -67,7 +69,7 @@ def prepare(request: Request, backbone: Backbone) -> Conditions:
                 known[:, :, : latents.shape[2]] = latents
                 given[: latents.shape[2]] = True
             case CameraPath(move=move, amount=amount):
-                controls[:, :RAYS] = _rays(move, amount, request, shape).to(**options)
+                controls[:, :RAYS] = _rays(move, amount, request, shape).to(known)
             case MotionBrush():
                 pass  # drawn below, when the first frame is known
     for control in request.controls:
@@ -78,15 +80,17 @@ def prepare(request: Request, backbone: Backbone) -> Conditions:
     return Conditions(known=known, given=given, controls=controls, keyframes=keyframes, key_times=times)
 
 
-def _encode(frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], backbone: Backbone) -> Tensor:
+def _encode(frames: NDArray[np.uint8], backbone: Backbone) -> Tensor:
     """Frames uint8 [T, H, W, 3] -> latents [1, c, t, h, w]."""
     x = torch.tensor(frames, device=backbone.device).permute(3, 0, 1, 2)[None]
     return backbone.vae.encode(x.to(backbone.dtype) / 127.5 - 1)
 
 
-def _last_frames(path: str, digest: str, count: int, request: Request) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _last_frames(path: str, digest: str, count: int, request: Request) -> NDArray[np.uint8]:
     if digest_file(path) != digest:
-        raise BadRequest(f"{path} has changed since the request was made: give the clip that it named, or start anew")
+        raise BadRequest(
+            f"{path} has changed since the request was made: give the clip that it named, or start anew"
+        )
     frames, _ = read_video(path)
     if len(frames) < count or (count - 1) % GROUP:
         raise BadRequest(
@@ -94,7 +98,8 @@ def _last_frames(path: str, digest: str, count: int, request: Request) -> np.nda
         )
     if frames.shape[1:3] != (request.height, request.width):
         raise BadRequest(
-            f"{path} is {frames.shape[2]}x{frames.shape[1]}, the request {request.width}x{request.height}: make them equal"
+            f"{path} is {frames.shape[2]}x{frames.shape[1]}, the request "
+            f"{request.width}x{request.height}: make them equal"
         )
     return frames[-count:]
 

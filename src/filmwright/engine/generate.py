@@ -49,7 +49,7 @@ def backbone_for(model: str, device: str = "cpu") -> Backbone:
     Raises:
         WeightsError: its files are missing or damaged.
     """
-    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
     return load_backbone(
         shipped(model),
         device=device,
@@ -78,7 +78,9 @@ def generate_clip(
     with torch.inference_mode():
         with clock.stage("load", 1):
             backbone = backbone or backbone_for(request.model, device)
-        warnings = analyse(request.prompt, backbone.tokenizer.prompt_vocabulary(load_card(request.model).part)).findings
+        warnings = analyse(
+            request.prompt, backbone.tokenizer.prompt_vocabulary(load_card(request.model).part)
+        ).findings
         for finding in warnings:
             clock.tell(Warned(code=finding.code, message=finding.message))
         with clock.stage("encode", 1):
@@ -128,7 +130,9 @@ def denoise(
 
     def of(which: int) -> Callable[[Tensor, Tensor], Tensor]:
         def velocity(x: Tensor, levels: Tensor) -> Tensor:
-            y, _ = dit.step(x.to(backbone.dtype), levels, contexts[which], pooled[which : which + 1], conditions.controls)
+            y, _ = dit.step(
+                x.to(backbone.dtype), levels, contexts[which], pooled[which : which + 1], conditions.controls
+            )
             return y.float()
 
         return velocity
@@ -155,7 +159,7 @@ class _Clock:
     """Times stages and tells of them; the time left comes from the pace of the longest stage."""
 
     def __init__(self, on_event: OnEvent | None) -> None:
-        self.tell: OnEvent = on_event or (lambda event: None)
+        self.tell: OnEvent = on_event or (lambda _: None)
         self.seconds: dict[str, float] = {}
 
     @contextmanager

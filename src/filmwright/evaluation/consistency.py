@@ -1,4 +1,4 @@
-"""How steady a clip is, in four numbers, each to be compared with the truth's: a frozen clip would win any of them alone.
+"""How steady a clip is, in four numbers to be compared with the truth's: alone, a frozen clip would win them.
 
 Follows the definitions of EvalCrafter (warping error with occlusion) and VBench (dynamic degree), with DIS optical flow
 (Kroeger et al. 2016) where those use networks.
@@ -27,10 +27,11 @@ STILL_PATH = 0.02  # short sides: a truth that moves less than this over the cli
 class Steadiness:
     """What is measured of one clip.
 
-    `warp`: mean absolute error in grey of each frame against the next one brought back along the flow, where both directions
-    of the flow agree, 0..1. `flicker`: mean over time of the change of brightness of the whole picture along the
-    flow, 0..1, each pixel's held to 0.1: light that pulses everywhere. `structure`: mean SSIM of frames a quarter second apart after undoing the flow. `motion`:
-    path length of the fastest 2 % of the pixels, in short sides of the picture.
+    `warp`: mean absolute error in grey of each frame against the next one brought back along the flow, where both
+    directions of the flow agree, 0..1. `flicker`: mean over time of the change of brightness of the whole picture
+    along the flow, 0..1, each pixel's held to 0.1: light that pulses everywhere. `structure`: mean SSIM of frames a
+    quarter second apart after undoing the flow. `motion`: path length of the fastest 2 % of the pixels, in short
+    sides of the picture.
     """
 
     warp: float
@@ -41,8 +42,8 @@ class Steadiness:
 
 def steadiness(frames: NDArray[np.uint8]) -> Steadiness:
     """Measures a clip uint8 [T, H, W, 3] of at least two frames."""
-    grey = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY) for f in frames]
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    grey = [np.asarray(cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY), np.uint8) for f in frames]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     short = min(grey[0].shape)
     warp, flicker, motion, structure = [], [], [], []
     for t in range(len(grey) - 1):
@@ -76,8 +77,7 @@ def checked_flow(
     flow: cv2.DISOpticalFlow, a: NDArray[np.uint8], b: NDArray[np.uint8]
 ) -> tuple[Float, NDArray[np.bool_]]:
     """Flow [H,W,2] in pixels from `a` to `b`, and where the flow back agrees with it and stays in the picture."""
-    forward: Float = flow.calc(a, b, None)
-    backward: Float = flow.calc(b, a, None)
+    forward, backward = dense_flow(flow, a, b), dense_flow(flow, b, a)
     carried = pull(backward, forward)
     gap = ((forward + carried) ** 2).sum(-1)
     size = (forward**2).sum(-1) + (carried**2).sum(-1)
@@ -88,6 +88,11 @@ def checked_flow(
     return forward, (gap <= 0.01 * size + 0.5) & inside
 
 
+def dense_flow(flow: cv2.DISOpticalFlow, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Float:
+    """Flow [H,W,2] in pixels from grey picture `a` to `b`."""
+    return np.asarray(flow.calc(a, b, np.zeros((*a.shape, 2), np.float32)), np.float32)
+
+
 @lru_cache(maxsize=4)
 def grid(height: int, width: int) -> tuple[Float, Float]:
     """Column and row of every pixel, each [H,W]."""
@@ -96,23 +101,24 @@ def grid(height: int, width: int) -> tuple[Float, Float]:
 
 
 def pull(image: Float, flow: Float) -> Float:
-    """`image` [H,W] or [H,W,C] at the ends of `flow` [H,W,2]: what each pixel of the first picture became in the second."""
+    """`image` [H,W] or [H,W,C] at the ends of `flow` [H,W,2]: what each pixel of the first picture became."""
     x, y = grid(*flow.shape[:2])
-    moved: Float = cv2.remap(
-        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    return np.asarray(
+        cv2.remap(
+            image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        ),
+        np.float32,
     )
-    return moved
 
 
 def ssim_map(a: Float, b: Float, *, sigma: float = 1.5, peak: float = 255.0) -> Float:
-    """Structural similarity (Wang et al. 2004) of two pictures [H,W] or [H,W,3] at every pixel, with its Gaussian window."""
+    """Structural similarity (Wang et al. 2004) of two pictures [H,W] or [H,W,3] at every pixel."""
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
 
     def mean(x: Float) -> Float:
-        blurred: Float = cv2.GaussianBlur(x, (11, 11), sigma)
-        return blurred
+        return np.asarray(cv2.GaussianBlur(x, (11, 11), sigma), np.float32)
 
     ma, mb = mean(a), mean(b)
     va, vb, cov = mean(a * a) - ma * ma, mean(b * b) - mb * mb, mean(a * b) - ma * mb
-    result: Float = ((2 * ma * mb + c1) * (2 * cov + c2)) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
-    return result
+    similar = ((2 * ma * mb + c1) * (2 * cov + c2)) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+    return np.asarray(similar, np.float32)

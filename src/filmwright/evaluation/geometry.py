@@ -62,7 +62,7 @@ def geometric_name(camera: str) -> str | None:
 
 
 def camera_motion(frames: NDArray[np.uint8]) -> CameraMotion:
-    """Reads the camera of a clip uint8 [T, H, W, 3]; name `unknown` where less than half of the steps can be followed."""
+    """Reads the camera of a clip uint8 [T,H,W,3]; `unknown` where less than half of the steps can be followed."""
     grey = [evened(f) for f in frames]
     height, width = grey[0].shape
     steps = []
@@ -123,30 +123,29 @@ def follow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[Array, 
     corners = spread_corners(first)
     if len(corners) < MIN_TRACKS:
         return none, none
-    options = {
-        "winSize": (17, 17),
-        "maxLevel": 3,
-        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02),
-    }
-    there, ok, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, None, **options)
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **options)
+    window, stop = (17, 17), (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
+    start = np.zeros_like(corners)
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(
+        first, second, corners, start, winSize=window, maxLevel=3, criteria=stop
+    )
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
+        second, first, there, start, winSize=window, maxLevel=3, criteria=stop
+    )
     error = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
     good = (ok.reshape(-1) == 1) & (ok_back.reshape(-1) == 1) & (error < 0.5)
     return corners.reshape(-1, 2)[good].astype(np.float64), there.reshape(-1, 2)[good].astype(np.float64)
 
 
 def background_fit(start: Array, end: Array, width: int, height: int) -> Array | None:
-    """Right shift, down shift, growth and shear of the background between two pictures, in half heights; None if unclear."""
+    """Right and down shift, growth and shear of the background between two pictures, in half heights."""
     if len(start) < MIN_TRACKS:
         return None
     cv2.setRNGSeed(7)  # RANSAC draws from it
-    plane, inside = cv2.estimateAffine2D(
+    _, inside = cv2.estimateAffine2D(
         start, end, method=cv2.RANSAC, ransacReprojThreshold=RANSAC_PIXELS, maxIters=1000
     )
-    if plane is None or inside is None:
-        return None
-    keep = inside.reshape(-1).astype(bool)
-    if int(keep.sum()) < MIN_TRACKS:
+    keep = np.asarray(inside).reshape(-1).astype(bool)
+    if int(keep.sum()) < MIN_TRACKS:  # without a fit there is no mask at all
         return None
     scale = 2.0 / height
     centre = np.array([width / 2, height / 2])

@@ -20,8 +20,18 @@ from filmwright.evaluation.reader import Reading
 from filmwright.spec.vocabulary import ATTRIBUTES
 
 __all__ = [
-    "METRICS", "PERFECT_PSNR", "Case", "Measured", "Metric", "Value", "adherence_metrics", "psnr", "ssim", "summary", "verdicts",
-]  # fmt: skip
+    "METRICS",
+    "PERFECT_PSNR",
+    "Case",
+    "Measured",
+    "Metric",
+    "Value",
+    "adherence_metrics",
+    "psnr",
+    "ssim",
+    "summary",
+    "verdicts",
+]
 
 PERFECT_PSNR = 60.0  # dB: printed for equal pictures, so that a mean stays finite
 

@@ -26,8 +26,15 @@ from filmwright.world.scene import Script, SubjectSpec, Take
 from filmwright.world.splits import held_out
 
 __all__ = [
-    "PromptRecord", "Truth", "another_take", "free_fall_prompts", "held_out_prompts", "load_prompts", "render_truth", "save_prompts",
-]  # fmt: skip
+    "PromptRecord",
+    "Truth",
+    "another_take",
+    "free_fall_prompts",
+    "held_out_prompts",
+    "load_prompts",
+    "render_truth",
+    "save_prompts",
+]
 
 FIRST_SEED = 900_000_000  # far from the seeds of shards
 SEEDS_A_SET = 1_000_000
@@ -90,7 +97,7 @@ def free_fall_prompts(
     num_frames: int = 33,
     fps: int = 16,
 ) -> list[PromptRecord]:
-    """`count` held-out prompts in which something is dropped before a camera that stands still: for the free-fall error.
+    """`count` held-out prompts of drops before a camera that stands still: for the free-fall error.
 
     Raises:
         BadRequest: as `held_out_prompts`, or a part without drops.
@@ -138,7 +145,9 @@ def atoms_of(script: Script, prompt: str) -> dict[str, tuple[str, ...]]:
 
     The colour of a black-and-white clip is no atom: nobody can see it.
     """
-    atoms = {a: (name,) for a, name in labels_of(script).items() if name is not None}
+    atoms: dict[str, tuple[str, ...]] = {
+        a: (name,) for a, name in labels_of(script).items() if name is not None
+    }
     for mention in mentions(prompt):
         if mention.attribute == "camera" and script.camera in mention.names:
             atoms["camera"] = mention.names

@@ -1,7 +1,8 @@
-"""The network that reads a clip: 2-D convolutions a frame, shifted along time, and two temporal convolutions on top.
+"""The network that reads a clip: 2-D convolutions a frame, shifted along time, two temporal ones on top.
 
-Axes: b clips, t time samples, c channels, h rows, w columns, d features. Motion enters twice: as grey differences to the
-neighbouring samples in the input, and by the temporal shift of Lin et al. 2019 ("TSM"), which costs no arithmetic.
+Axes: b clips, t time samples, c channels, h rows, w columns, d features. Motion enters twice: as grey
+differences to the neighbouring samples, and by the temporal shift of Lin et al. 2019 ("TSM"),
+which costs no arithmetic.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class ReaderConfig:
 def net_input(frames: Tensor) -> Tensor:
     """Seventeen small frames become nine pictures with their differences.
 
-    `frames` float [b, 2n+1, h, w, 3] in 0..1 -> [b, n+1, h, w, 7]: colour, grey difference to the sample before and after
-    (zero at the ends), x and y from -1 to 1.
+    `frames` float [b, 2n+1, h, w, 3] in 0..1 -> [b, n+1, h, w, 7]: colour, grey difference to the sample
+    before and after (zero at the ends), x and y from -1 to 1.
     """
     b, _, h, w, _ = frames.shape
     weight = torch.tensor(GREY, dtype=frames.dtype, device=frames.device)
@@ -59,7 +60,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, t: int) -> Tensor:
         y = F.relu(self.norm(self.a(_shift(x, t))))  # (b t) c h w
         x = F.avg_pool2d(x, self.stride) if self.stride > 1 else x
-        return y + self.skip(x)
+        added: Tensor = y + self.skip(x)
+        return added
 
 
 def _shift(x: Tensor, t: int) -> Tensor:
@@ -118,7 +120,7 @@ class ReaderNet(nn.Module):
         return {k: head(y) for k, head in self.heads.items()}
 
     def _look(self, x: Tensor) -> Tensor:
-        """A few soft pointers: what is seen where each points, and where that is; [(b t), c, h, w] -> [(b t), features]."""
+        """Soft pointers: what is seen where each points, and where that is; [(b t), c, h, w] -> [(b t), d]."""
         n, _, h, w = x.shape
         weight = self.look(x).float().flatten(2).softmax(-1)  # n q hw
         value = self.gather(x).view(n, self.QUERIES, -1, h * w).float()  # n q e hw

@@ -32,22 +32,60 @@ HONESTY = (
 )
 
 STYLE = """
-:root{--ink:#1e1e22;--soft:#6a6a72;--line:#dcdad4;--paper:#faf9f6;--good:#1a7f4b;--bad:#b3372f;--tint:#3459b5}
-@media(prefers-color-scheme:dark){:root{--ink:#e9e8e4;--soft:#a09fa6;--line:#3a3a40;--paper:#17171a;--good:#58c08a;--bad:#ee7a70;--tint:#8aa8f5}}
-*{box-sizing:border-box}body{margin:0 auto;max-width:1180px;padding:2rem 1.2rem 4rem;background:var(--paper);color:var(--ink);
-font:15px/1.5 system-ui,sans-serif}h1{font-size:1.6rem;margin:0}h2{font-size:1.1rem;margin:2.4rem 0 .5rem}h3{font-size:.95rem;margin:1rem 0 .3rem}
-p{max-width:76ch;margin:.4rem 0}.soft{color:var(--soft)}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.82rem;
-font-variant-numeric:tabular-nums}th,td{padding:.28rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{font-weight:600;vertical-align:bottom;white-space:normal}th:first-child,td:first-child{text-align:left}td small{color:var(--soft)}
-tr.group td{font-weight:600;color:var(--soft);padding-top:.9rem}.us{font-weight:600}.good{color:var(--good)}.bad{color:var(--bad)}
-.honest{border-left:3px solid var(--tint);padding-left:.8rem}pre{background:color-mix(in srgb,var(--ink) 6%,transparent);padding:.7rem;overflow-x:auto;font-size:.8rem}
-.clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,540px),1fr));gap:1.1rem}.clips img{width:100%;display:block}
-.clips figure{margin:0}.clips figcaption{font-size:.82rem}.matrices{display:flex;flex-wrap:wrap;gap:1.6rem}
-""".replace("\n", "")
+:root { --ink: #1e1e22; --soft: #6a6a72; --line: #dcdad4; --paper: #faf9f6;
+  --good: #1a7f4b; --bad: #b3372f; --tint: #3459b5 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e9e8e4; --soft: #a09fa6; --line: #3a3a40; --paper: #17171a;
+  --good: #58c08a; --bad: #ee7a70; --tint: #8aa8f5 } }
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 1180px; padding: 2rem 1.2rem 4rem; background: var(--paper); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.6rem; margin: 0 }
+h2 { font-size: 1.1rem; margin: 2.4rem 0 .5rem }
+h3 { font-size: .95rem; margin: 1rem 0 .3rem }
+p, li { max-width: 76ch; margin: .4rem 0 }
+.soft, td small, tr.group td { color: var(--soft) }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums }
+th, td { padding: .28rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+th { font-weight: 600; vertical-align: bottom; white-space: normal }
+th:first-child, td:first-child { text-align: left }
+tr.group td { font-weight: 600; padding-top: .9rem }
+.us { font-weight: 600 }
+.good { color: var(--good) }
+.bad { color: var(--bad) }
+.honest { border-left: 3px solid var(--tint); padding-left: .8rem }
+pre { background: color-mix(in srgb, var(--ink) 6%, transparent); padding: .7rem; overflow-x: auto; font-size: .8rem }
+.clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 540px), 1fr)); gap: 1.1rem }
+.clips img { width: 100%; display: block }
+.clips figure { margin: 0 }
+.clips figcaption { font-size: .82rem }
+.matrices { display: flex; flex-wrap: wrap; gap: 1.6rem }
+"""
+
+HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Filmwright evaluation</title><style>"""
+
+SUBTITLE = """Attribute combinations that training never saw; every second prompt in sentence shapes that training
+never used. Mean &#177; standard error."""
+
+READING = """A frozen clip is steady for free: consistency is the distance from the truth's own value, times a gate that
+closes when less than half of the truth's motion is there. &#8220;Another take&#8221; is what a perfect model could
+reach; &#8220;through the VAE&#8221; is the ceiling of any model on this VAE. Distances count nothing beyond """
+
+LIMITS = """
+The reader, and the geometry, are wrong now and then: adherence carries their error; the truth's row shows it.
+Adherence asks for what the words name, not for one certain clip; pixels are compared only through the VAE.
+A colour in a black-and-white clip cannot be seen and is not asked for.
+The subject is followed by the truth's colours in the same light; one of the wrong colour counts as lost.
+Free fall is seen by the truth's camera: one that stands 5 % elsewhere shows as 5 % of g (see another take).
+Optical flow and corners need texture; plain grounds at night are hardest.
+One clip a prompt, one seed: differences within two standard errors are no differences.
+"""
 
 
 def write_report(results: Results, out_dir: Path | str) -> Path:
-    """Writes `report.html` and `report.json` into `out_dir` (made if need be), each whole or not at all; gives the page's path.
+    """Writes `report.html` and `report.json` into `out_dir`, made if need be, whole or not at all; gives the page's path.
 
     Raises:
         MediaError: the files cannot be written.
@@ -110,19 +148,15 @@ def to_json(results: Results) -> dict[str, Any]:
 
 def _page(results: Results) -> str:
     unscored = [a for a, s in results.reader_scores.items() if not s.scored]
+    tolerances = ", ".join(f"{k} {v:g}" for k, v in TOLERANCE.items())
     parts = [
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        f"<title>Filmwright evaluation</title><style>{STYLE}</style></head><body>",
+        f"{HEAD}{STYLE}</style></head><body>",
         f"<h1>Evaluation on {results.prompts} held-out prompts</h1>",
-        f"<p class='soft'>Part of the world: {_e(results.reader_part)}. Attribute combinations that training never saw; "
-        "every second prompt in sentence shapes that training never used. Mean &#177; standard error.</p>",
+        f"<p class='soft'>Part of the world: {_e(results.reader_part)}. {SUBTITLE}</p>",
         f"<p class='honest'>{_e(HONESTY)}</p>",
         "<h2>Scores</h2>",
         _scores(results),
-        "<p class='soft'>A frozen clip is steady for free: consistency is the distance from the truth's own value, "
-        "times a gate that closes when less than half of the truth's motion is there. &#8220;Another take&#8221; is what a "
-        "perfect model could reach; &#8220;through the VAE&#8221; is the ceiling of any model on this VAE. "
-        f"Distances count nothing beyond {', '.join(f'{k} {v:g}' for k, v in TOLERANCE.items())}.</p>",
+        f"<p class='soft'>{READING}{tolerances}.</p>",
     ]
     if results.by_phrasing:
         parts += [
@@ -143,7 +177,7 @@ def _page(results: Results) -> str:
     if unscored:
         parts.append(
             f"<p>Not scored by the reader, because it reads less than {BAR:.0%} of held-out truth right: "
-            f"<b>{_e(', '.join(unscored))}</b>. Columns of these are empty and &#8220;all together&#8221; leaves them out"
+            f"<b>{_e(', '.join(unscored))}</b>. Their rows are empty, and &#8220;all together&#8221; leaves them out"
             f"{'; the camera is judged by geometry' if 'camera' in unscored else ''}.</p>"
         )
     parts += [
@@ -176,9 +210,8 @@ def _scores(results: Results) -> str:
         row = "".join(f"<td{_us(name)}>{_value(v, metric)}</td>" for name, v in cells)
         chance = results.chance.get(metric.name.removeprefix("adherence."))
         last = "" if chance is None else f"{100 * chance:.1f}"
-        lines.append(
-            f"<tr><td>{_e(metric.label)} {_arrow(metric)}</td><td>{_number(metric.floor, metric.unit)}</td>{row}<td>{last}</td></tr>"
-        )
+        first = f"<td>{_e(metric.label)} {_arrow(metric)}</td><td>{_number(metric.floor, metric.unit)}</td>"
+        lines.append(f"<tr>{first}{row}<td>{last}</td></tr>")
     return f"<div class='wide'><table>{''.join(lines)}</table></div>"
 
 
@@ -194,9 +227,15 @@ def _small_table(table: dict[str, dict[str, Value]], metrics: Iterable[Metric]) 
 
 UNITS = {"error": "%", "seen": "%", "psnr": "dB", "ssim": "", "first_frame_psnr": "dB"}
 LABELS = {
-    "error": "error of g", "seen": "clips with a fall", "psnr": "PSNR", "ssim": "SSIM", "first_frame_psnr": "first-frame PSNR",
-    "camera": "camera direction", "adherence.all": "all together", "consistency.score": "consistency, gated",
-}  # fmt: skip
+    "error": "error of g",
+    "seen": "clips with a fall",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "first_frame_psnr": "first-frame PSNR",
+    "camera": "camera direction",
+    "adherence.all": "all together",
+    "consistency.score": "consistency, gated",
+}
 
 
 def _free_table(table: dict[str, dict[str, Value]]) -> str:
@@ -210,12 +249,12 @@ def _free_table(table: dict[str, dict[str, Value]]) -> str:
 
 
 def _reader(results: Results) -> str:
-    rows = "".join(
-        f"<tr><td>{_e(a)}</td><td>{100 * s.accuracy:.1f} % <small>&#177;{100 * s.standard_error:.1f}</small></td><td>{s.n}</td>"
-        f"<td class='{'good' if s.scored else 'bad'}'>{'yes' if s.scored else 'no'}</td></tr>"
-        for a, s in results.reader_scores.items()
-    )
-    head = "<tr><th>attribute</th><th>right on held-out truth</th><th>clips</th><th>scored</th></tr>"
+    rows = ""
+    for attribute, score in results.reader_scores.items():
+        right = _cell(Value(mean=score.accuracy, standard_error=score.standard_error, n=score.n), "%")
+        verdict = "<td class='good'>yes</td>" if score.scored else "<td class='bad'>no</td>"
+        rows += f"<tr><td>{_e(attribute)}</td><td>{right}</td><td>{score.n}</td>{verdict}</tr>"
+    head = "<tr><th>attribute</th><th>right on held-out truth, %</th><th>clips</th><th>scored</th></tr>"
     return f"<div class='wide'><table>{head}{rows}</table></div>"
 
 
@@ -237,9 +276,8 @@ def _matrices(results: Results) -> str:
                 )
                 cells += f"<td{style}>{count or ''}</td>"
             rows += f"<tr><td>{_e(asked)}</td>{cells}</tr>"
-        found.append(
-            f"<div class='wide'><h3>{_e(attribute)}</h3><table><tr><th>asked \\ read</th>{head}</tr>{rows}</table></div>"
-        )
+        table_html = f"<table><tr><th>asked \\ read</th>{head}</tr>{rows}</table>"
+        found.append(f"<div class='wide'><h3>{_e(attribute)}</h3>{table_html}</div>")
     return f"<div class='matrices'>{''.join(found)}</div>"
 
 
@@ -247,27 +285,19 @@ def _samples(samples: Sequence[Sample]) -> str:
     figures = []
     for s in samples:
         marks = " ".join(
-            f"<span class='{'good' if ok else 'bad'}'>{'&#10003;' if ok else '&#10007;'} {_e(a)}{'' if ok else f' (read {_e(read)})'}</span>"
+            f"<span class='good'>&#10003; {_e(a)}</span>"
+            if ok
+            else f"<span class='bad'>&#10007; {_e(a)} (read {_e(read)})</span>"
             for a, (ok, read) in s.verdicts.items()
         )
         note = " <span class='soft'>(unseen sentence shape)</span>" if s.paraphrased else ""
-        figures.append(
-            f"<figure><img alt='{_e(s.prompt)}' src='{_strip(s.frames)}'><figcaption>{_e(s.prompt)}{note}<br>{marks}</figcaption></figure>"
-        )
+        image = f"<img alt='{_e(s.prompt)}' src='{_strip(s.frames)}'>"
+        figures.append(f"<figure>{image}<figcaption>{_e(s.prompt)}{note}<br>{marks}</figcaption></figure>")
     return f"<div class='clips'>{''.join(figures)}</div>"
 
 
 def _limits() -> str:
-    points = (
-        "The reader, and the geometry, are themselves wrong now and then: adherence carries their error, printed above; truth's row shows it.",
-        "Adherence asks for what the words name, not for one certain clip: pixels are compared only where the same clip went through the VAE.",
-        "A colour in a black-and-white clip cannot be seen and is not asked for.",
-        "The subject is followed by the truth's colours under the same light; a subject of the wrong colour counts as lost.",
-        "Free fall is seen by the truth's camera; a camera that stands elsewhere by 5 % shows as 5 % of g. The row of another take shows that floor.",
-        "Optical flow and corners need texture; plain grounds at night are hardest.",
-        "One clip a prompt, one seed: differences within two standard errors are no differences.",
-    )
-    return "<ul>" + "".join(f"<li>{_e(p)}</li>" for p in points) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_e(line)}</li>" for line in LIMITS.strip().splitlines()) + "</ul>"
 
 
 def _strip(frames: NDArray[np.uint8]) -> str:

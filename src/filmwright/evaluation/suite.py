@@ -7,7 +7,7 @@ only numbers and a few thumbnails are kept, so that memory does not grow with th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -234,9 +234,7 @@ def _companions(
 
 
 def _with_script(record: PromptRecord) -> PromptRecord:
-    return PromptRecord(
-        index=record.index, prompt=record.prompt, paraphrased=record.paraphrased, atoms=record.atoms, script=another_take(record.script)
-    )  # fmt: skip
+    return replace(record, script=another_take(record.script))
 
 
 def _cases(
@@ -353,7 +351,7 @@ def _free_fall(
 
 
 def gravity_error(clip: Frames, colours: ColourModel, truth: Truth, fps: int) -> float | None:
-    """Relative error of g in a clip, seen by the truth's camera with the subject falling where the truth's falls; None: no fall."""
+    """Relative error of g, seen by the truth's camera, falling where the truth's subject falls; None: no fall."""
     height, width = clip.shape[1:3]
     camera = truth.take.stage.camera
     if len(clip) != len(camera.fov):
@@ -392,9 +390,10 @@ def evaluate_i2v(
     device: str = "cpu",
     truth_of: Callable[[PromptRecord], Truth] | None = None,
 ) -> dict[str, dict[str, Value]]:
-    """Clips from a prompt and the truth's first frame: row -> `first_frame_psnr`, `camera`, `adherence.all`, `consistency.score`.
+    """Clips from a prompt and the truth's first frame: row -> metric -> value.
 
-    `camera` is read by the reader if it may judge it, else by geometry. Rows are generated, truth and frozen.
+    Metrics are `first_frame_psnr`, `camera` (by the reader if it may judge it, else by geometry), `adherence.all` and
+    `consistency.score`; rows are generated, truth and frozen.
 
     Raises:
         BadRequest: not one clip a prompt.

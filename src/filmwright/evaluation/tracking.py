@@ -28,7 +28,7 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """Where a subject is: `centre` [T,2] pixels (x, y), `box` [T,4] pixels (x0, y0, x1, y1), `area` [T]; NaN and 0 if lost."""
+    """A subject's `centre` [T,2] (x, y), `box` [T,4] (x0, y0, x1, y1), `area` [T], in pixels; NaN and 0 if lost."""
 
     centre: Array
     box: Array
@@ -100,7 +100,8 @@ def _cells(frames: Frames) -> NDArray[np.int64]:
     t, h, w, _ = frames.shape
     lab = cv2.cvtColor(np.ascontiguousarray(frames).reshape(t * h, w, 3), cv2.COLOR_RGB2LAB)
     cell = (lab.reshape(-1, 3).astype(np.int64) * BINS) >> 8
-    return (cell[:, 0] * BINS + cell[:, 1]) * BINS + cell[:, 2]
+    index: NDArray[np.int64] = (cell[:, 0] * BINS + cell[:, 1]) * BINS + cell[:, 2]
+    return index
 
 
 def _blurred(x: Array, axis: int) -> Array:
@@ -116,7 +117,8 @@ def jumps(track: Track, height: int) -> float:
     """Share of the steps at which the subject jumps: displaced, and not because its speed changed.
 
     A bounce changes the speed once: one large second difference. A teleport makes two, of opposite sign, in a row; the
-    geometric mean of such a pair against 8 % of the picture's `height` tells them apart. Steps next to a loss are left out.
+    geometric mean of such a pair against 8 % of the picture's `height` tells them apart. Steps next to
+    a loss are left out.
     """
     second = np.diff(track.centre, n=2, axis=0) / height
     pair = -(second[1:] * second[:-1]).sum(1)
@@ -135,7 +137,7 @@ class FreeFall:
 
 
 def fall_height(track: Track, camera: CameraPose, width: int, height: int, depth_y: float = 0.0) -> Array:
-    """Heights [T] in metres of the subject's centre, seen by a known camera, if it moves in the vertical plane y = `depth_y`."""
+    """Heights [T] in metres of a centre seen by a known camera, if it moves in the vertical plane y = `depth_y`."""
     x, y = track.centre[:, 0], track.centre[:, 1]
     tangent = np.tan(camera.fov.astype(np.float64) / 2.0)
     u = ((x + 0.5) * 2.0 / height - width / height) * tangent

@@ -24,8 +24,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from filmwright.evaluation.reader import (
-    BAR, CARD_VERSION, AttributeScore, Reader, heads_for, labels_of, score_attribute, small_frames,
-)  # fmt: skip
+    BAR,
+    CARD_VERSION,
+    AttributeScore,
+    Reader,
+    heads_for,
+    labels_of,
+    score_attribute,
+    small_frames,
+)
 from filmwright.evaluation.reader_net import ReaderConfig, ReaderNet
 from filmwright.spec.errors import BadRequest, WeightsError
 
@@ -112,7 +119,7 @@ def train_reader(
     part = parts.pop()
     torch.manual_seed(seed)
     config = ReaderConfig(heads=heads_for(part))
-    net = ReaderNet(config).to(device, memory_format=torch.channels_last)
+    net = ReaderNet(config).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.99))
     state = {"step": 0.0, "minutes": 0.0}
     if resume and (folder / CHECKPOINT).exists():
@@ -181,7 +188,7 @@ def _fit(
         x = torch.from_numpy(np.stack([cache[i] for i in chosen])).to(device).float() / 255.0  # b s h w 3
         flip = torch.from_numpy(rng.random(len(chosen)) < 0.5)
         x = augment(x, flip, rng)
-        with torch.autocast(device.split(":")[0], torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             logits = net(x)
         loss = torch.zeros((), device=device)
         for a, values in logits.items():
@@ -211,7 +218,7 @@ def mirrored(name: str) -> str:
 
 
 def _order(count: int, first: int, batch: int, seed: int) -> NDArray[np.int64]:
-    """Rows `first .. first+batch` of an endless walk that visits every clip once an epoch, each epoch in a new order."""
+    """Rows `first .. first+batch` of an endless walk: every clip once an epoch, each epoch in a new order."""
     at = np.arange(first, first + batch)
     orders = {
         int(e): np.random.default_rng([seed, 7, int(e)]).permutation(count) for e in np.unique(at // count)
@@ -220,7 +227,7 @@ def _order(count: int, first: int, batch: int, seed: int) -> NDArray[np.int64]:
 
 
 def augment(x: Tensor, flip: Tensor, rng: np.random.Generator) -> Tensor:
-    """Clips float [b, s, h, w, 3] in 0..1: flipped where `flip` [b], and toned, blurred, smeared and noised a little."""
+    """Clips float [b, s, h, w, 3] in 0..1: flipped where `flip` [b]; toned, blurred, smeared, noised."""
     b, s, h, w, _ = x.shape
     x = torch.where(flip.to(x.device)[:, None, None, None, None], x.flip(3), x)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["HEAD_DIM", "Attention", "SwiGLU", "attend", "rms", "rotate", "rotary_table"]
+__all__ = ["HEAD_DIM", "Attention", "SwiGLU", "attend", "rms", "rotary_table", "rotate"]
 
 HEAD_DIM = 128
 MAX_LOGIT = 12.0

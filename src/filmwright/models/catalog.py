@@ -25,7 +25,10 @@ SIZES: dict[str, BackboneConfig] = {
     # for tests: everything real, nothing big
     "tiny": BackboneConfig(
         vae=VAEConfig(
-            encoder_widths=(8, 16, 16), encoder_blocks=(1, 1, 1), decoder_widths=(16, 16, 8), decoder_blocks=(1, 1, 1)
+            encoder_widths=(8, 16, 16),
+            encoder_blocks=(1, 1, 1),
+            decoder_widths=(16, 16, 8),
+            decoder_blocks=(1, 1, 1),
         ),
         text=TextConfig(dim=128, depth=1),
         dit=DiTConfig(dim=128, depth=2, hidden=256, patch=2, text_dim=128),

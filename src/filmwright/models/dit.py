@@ -15,6 +15,7 @@ Axes: b batch, c channels, t latent frames, h rows, w columns of latents; n toke
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +60,8 @@ class Block(nn.Module):
         self.mlp = SwiGLU(config.dim, config.hidden)
         self.video_table = nn.Parameter(torch.zeros(6, config.dim))
         self.context_table = nn.Parameter(torch.zeros(6, config.dim))
+        nn.init.zeros_(self.attention.out.weight)
+        nn.init.zeros_(self.mlp.down.weight)
         with torch.no_grad():
             self.context_table[2::3] = 1.0  # context passes its gates from the start
 
@@ -76,7 +79,9 @@ class Block(nn.Module):
         frames = modulation + self.video_table  # [b, t, 6, d]
 
         def apply(y: Tensor, shift: int) -> Tensor:
-            return _per_part(y, num_context, frames, self.context_table, lambda z, m: z * (1 + m(shift + 1)) + m(shift))
+            return _per_part(
+                y, num_context, frames, self.context_table, lambda z, m: z * (1 + m(shift + 1)) + m(shift)
+            )
 
         def gate(y: Tensor, index: int) -> Tensor:
             return _per_part(y, num_context, frames, self.context_table, lambda z, m: z * m(index))
@@ -87,9 +92,15 @@ class Block(nn.Module):
         return x, k, v
 
 
-def _per_part(x, num_context, frames, context, function):  # type: ignore[no-untyped-def]
+def _per_part(
+    x: Tensor,
+    num_context: int,
+    frames: Tensor,
+    context: Tensor,
+    function: Callable[[Tensor, Callable[[int], Tensor]], Tensor],
+) -> Tensor:
     """Applies `function(part, modulation)` to the context tokens and, a frame at a time, to the video tokens."""
-    parts = []
+    parts: list[Tensor] = []
     if num_context:
         parts.append(function(x[:, :num_context], lambda i: context[i]))
     t = frames.shape[1]
@@ -118,9 +129,6 @@ class DiT(nn.Module):
         self.leave = nn.Linear(config.dim, cells * config.latent_channels)
         for zero in (self.control.weight, self.modulation.weight, self.leave.weight, self.leave.bias):
             nn.init.zeros_(zero)
-        for block in self.blocks:
-            nn.init.zeros_(block.attention.out.weight)
-            nn.init.zeros_(block.mlp.down.weight)
         with torch.no_grad():
             self.modulation.bias.zero_()
             self.modulation.bias[2 * config.dim : 3 * config.dim] = 1.0
@@ -175,7 +183,14 @@ class DiT(nn.Module):
         return cache
 
     def step(
-        self, x: Tensor, levels: Tensor, cache: Cache, pooled: Tensor, controls: Tensor | None = None, *, start: int = 0
+        self,
+        x: Tensor,
+        levels: Tensor,
+        cache: Cache,
+        pooled: Tensor,
+        controls: Tensor | None = None,
+        *,
+        start: int = 0,
     ) -> tuple[Tensor, Cache]:
         """Velocity of latent frames `start ...` given the cached context and chunks before them.
 
@@ -224,7 +239,9 @@ class DiT(nn.Module):
         p = self.config.patch
         rows = torch.arange(0, height, p, device=times.device) - (height - p) / 2
         columns = torch.arange(0, width, p, device=times.device) - (width - p) / 2
-        return torch.stack([g.flatten() for g in torch.meshgrid(times.float(), rows, columns, indexing="ij")], -1)
+        return torch.stack(
+            [g.flatten() for g in torch.meshgrid(times.float(), rows, columns, indexing="ij")], -1
+        )
 
     def _patches(self, x: Tensor) -> Tensor:
         """[b, c, t, h, w] -> [b, t*h/p*w/p, c*p*p]."""
@@ -236,7 +253,7 @@ class DiT(nn.Module):
         """Shifts, scales and gates a frame [b, t, 6, d], and the two of the last layer [b, t, 2, d]."""
         speed = torch.exp(torch.arange(128, device=levels.device) * (-math.log(10_000.0) / 128))
         angle = levels.float()[..., None] * 1000.0 * speed
-        wave = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.level[0].weight.dtype)
+        wave = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.pooled.weight.dtype)
         condition = self.level(wave) + self.pooled(pooled)[:, None]  # [b, t, d]
         modulation = self.modulation(F.silu(condition)).unflatten(-1, (6, -1))
         return modulation, condition[:, :, None] + self.final
@@ -248,4 +265,4 @@ class DiT(nn.Module):
         y = rms(tokens).unflatten(1, (t, -1)) * (1 + last[:, :, None, 0]) + last[:, :, None, 1]
         y = self.leave(y.to(self.leave.weight.dtype))  # [b, t, s, c*p*p]
         y = y.view(b, t, h // p, w // p, c, p, p)
-        return y.permute(0, 4, 1, 2, 5, 3, 6).reshape(b, c, t, h, w)
+        return y.permute(0, 4, 1, 2, 5, 3, 6).reshape(b, c, t, h, w)  # type: ignore[no-any-return]

@@ -42,7 +42,9 @@ class TextEncoder(nn.Module):
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Token ids [b, l] -> features [b, l, d], pooled [b, d]."""
         length = ids.shape[1]
-        positions = torch.arange(length, device=ids.device)[:, None] * torch.tensor([1, 0, 0], device=ids.device)
+        positions = torch.arange(length, device=ids.device)[:, None] * torch.tensor(
+            [1, 0, 0], device=ids.device
+        )
         table = rotary_table(positions)
         x = self.embed(ids)  # [b, l, d]
         for attention, mlp in zip(self.attentions, self.mlps, strict=True):

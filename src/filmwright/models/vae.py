@@ -15,6 +15,7 @@ Axes: b clips, t frames, c channels, h rows, w columns. Pixels are -1..1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ class MemoryBlock(nn.Module):
         self.conv1 = nn.Conv2d(2 * width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.conv2.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         """`x` [b,t,c,h,w] and the frame before it [b,1,c,h,w], None at a clip's start; gives `x` and its last frame."""
@@ -89,9 +90,7 @@ class Encoder(nn.Module):
         self.num_memories = sum(blocks)
         self.enter = nn.Conv2d(3 * SHUFFLE**2, widths[0], 3, padding=1)
         self.levels = nn.ModuleList(Stack(w, n) for w, n in zip(widths, blocks, strict=True))
-        self.downs = nn.ModuleList(
-            nn.Conv2d(2 * a, b, 3, stride=2, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(2 * a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
         self.leave = nn.Conv2d(widths[-1], config.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
@@ -118,7 +117,7 @@ class Decoder(nn.Module):
         self.enter = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.levels = nn.ModuleList(Stack(w, n) for w, n in zip(widths, blocks, strict=True))
         self.ups = nn.ModuleList(  # 2 frames x 2x2 pixels out of each cell
-            nn.Conv2d(a, 8 * b, 1) for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(a, 8 * b, 1) for a, b in pairwise(widths)
         )
         self.leave = nn.Conv2d(widths[-1], 3 * SHUFFLE**2, 3, padding=1)
 
@@ -133,7 +132,7 @@ class Decoder(nn.Module):
                 x = x.unflatten(1, (2, -1)).unflatten(0, (b, t)).flatten(1, 2)  # [b, 2t, c, 2h, 2w]
                 t *= 2
         x = F.pixel_shuffle(self.leave(fold(x)), SHUFFLE)
-        return x.unflatten(0, (b, t))
+        return x.unflatten(0, (b, t))  # type: ignore[no-any-return]
 
 
 class VAE(nn.Module):
@@ -167,7 +166,8 @@ class VAE(nn.Module):
 
     def decode_chunk(self, latents: Tensor, memory: Memory, *, first: bool) -> Tensor:
         """The next latents [b, c, n, h, w] of a stream; `memory` is replaced. The first chunk gives 4n-3 frames,
-        later ones 4n; the chunks' frames together equal those of `decode`."""
+        later ones 4n; the chunks' frames together equal those of `decode`.
+        """
         z = self.denormalise(latents.transpose(1, 2))
         frames = self.decoder(z, memory)
         return (frames[:, GROUP - 1 :] if first else frames).transpose(1, 2)  # type: ignore[no-any-return]

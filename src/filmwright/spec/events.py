@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Event", "OnEvent", "Progress", "Started", "Finished", "Warned"]
+__all__ = ["Event", "Finished", "OnEvent", "Progress", "Started", "Warned"]
 
 Stage = Literal["load", "encode", "denoise", "decode", "write"]
 

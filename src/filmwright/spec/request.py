@@ -12,7 +12,7 @@ from filmwright.spec.shapes import VideoShape
 
 __all__ = ["CameraPath", "Control", "ImageRef", "Keyframe", "MotionBrush", "Prefix", "Request", "Track"]
 
-REQUEST_VERSION = 1
+REQUEST_VERSION: Literal[1] = 1
 
 
 class Frozen(BaseModel):
@@ -92,7 +92,9 @@ class Request(Frozen):
 
     def canonical(self) -> str:
         """The one JSON text of this request: sorted keys, no spaces."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON."""

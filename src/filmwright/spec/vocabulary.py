@@ -83,7 +83,5 @@ PARTS: dict[str, Part] = {
         max_bodies=2,
         materials=("rubber", "wood", "metal"),
     ),
-    "whole": Part(
-        subjects=SUBJECTS, events=EVENTS, settings=SETTINGS, cameras=CAMERAS, max_bodies=4
-    ),
+    "whole": Part(subjects=SUBJECTS, events=EVENTS, settings=SETTINGS, cameras=CAMERAS, max_bodies=4),
 }

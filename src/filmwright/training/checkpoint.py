@@ -23,7 +23,11 @@ NAME = "checkpoint.safetensors"
 
 
 def save_checkpoint(
-    folder: Path, modules: dict[str, nn.Module], ema: dict[str, Tensor], optimizer: torch.optim.Optimizer, note: dict[str, Any]
+    folder: Path,
+    modules: dict[str, nn.Module],
+    ema: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    note: dict[str, Any],
 ) -> Path:
     """Writes `folder/checkpoint.safetensors`; whatever was there before stays until the new file is whole."""
     tensors: dict[str, Tensor] = {}
@@ -59,7 +63,11 @@ def load_checkpoint(
             note: dict[str, Any] = json.loads((file.metadata() or {}).get("note", "{}"))
             keys = set(file.keys())
             for name, module in modules.items():
-                state = {k.removeprefix(f"model/{name}."): file.get_tensor(k) for k in keys if k.startswith(f"model/{name}.")}
+                state = {
+                    k.removeprefix(f"model/{name}."): file.get_tensor(k)
+                    for k in keys
+                    if k.startswith(f"model/{name}.")
+                }
                 module.load_state_dict(state)
             for key, value in (ema or {}).items():
                 value.copy_(file.get_tensor(f"ema/{key}"))
@@ -68,10 +76,14 @@ def load_checkpoint(
                     prefix = f"optimizer/{index}."
                     for key in (k for k in keys if k.startswith(prefix)):
                         value = file.get_tensor(key)
-                        optimizer.state[p][key.removeprefix(prefix)] = value.to(p.device) if value.ndim else value
+                        optimizer.state[p][key.removeprefix(prefix)] = (
+                            value.to(p.device) if value.ndim else value
+                        )
     except (SafetensorError, OSError, RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path} cannot be resumed from ({reason}): use another --out, or the flags it was trained with") from error
+        raise WeightsError(
+            f"{path} cannot be resumed from ({reason}): use another --out, or the flags it was trained with"
+        ) from error
     return note
 
 

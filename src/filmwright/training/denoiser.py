@@ -40,6 +40,11 @@ class DenoiserTraining:
     give_rays: float = 0.5
     give_tracks: float = 0.25
     subject_weight: float = 1.0
+    mixture: tuple[float, float, float] = (
+        0.6,
+        0.25,
+        0.15,
+    )  # one level for all, given history, a level a chunk
 
 
 class DenoiserObjective:
@@ -69,13 +74,19 @@ class DenoiserObjective:
         self.modules: dict[str, nn.Module] = {"text": self.text, "denoiser": self.dit}
         self.data = LatentSet(training.latents)
         self.shift = shift_for(self.data.tensors["latents"][0].numel())
-        self._loss = torch.compile(self._weighted, dynamic=False) if wants_compile(config, on_cpu=True) else self._weighted
+        self._loss = (
+            torch.compile(self._weighted, dynamic=False)
+            if wants_compile(config, on_cpu=True)
+            else self._weighted
+        )
 
     def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted velocity error of a batch drawn from (seed, step)."""
         rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
         batch = self._batch(self.config.batch, rng)
-        mine = {k: v[rank.part(self.config.batch)].to(self.device) if v.ndim > 1 else v for k, v in batch.items()}
+        mine = {
+            k: v[rank.part(self.config.batch)].to(self.device) if v.ndim > 1 else v for k, v in batch.items()
+        }
         return self._loss(**mine), {}
 
     def _batch(self, count: int, rng: torch.Generator) -> dict[str, Tensor]:
@@ -87,7 +98,13 @@ class DenoiserObjective:
         tokens = t["tokens"][chosen, captions].long()
         tokens[torch.rand(count, generator=rng) < give.drop_caption] = self._null(tokens.shape[1])
         levels, counted = sample_levels(
-            count, x.shape[2], self.dit.config.chunk, rng, shift=self.shift, first_frame_given=give.give_first
+            count,
+            x.shape[2],
+            self.dit.config.chunk,
+            rng,
+            shift=self.shift,
+            mixture=give.mixture,
+            first_frame_given=give.give_first,
         )
         rays = t["rays"][chosen].float()
         rays *= (torch.rand(count, generator=rng) < give.give_rays).float()[:, None, None, None, None]
@@ -130,10 +147,11 @@ class DenoiserObjective:
         times = None if last is None else torch.full((1,), x.shape[2] - 1, device=x.device)
         v = self.dit(mix(x, noise, levels), levels, text, pooled, controls, last, times)
         error = (v.float() - velocity(x, noise)).square().mean(1)  # [b, t, h, w]
-        return (error * weight).mean()
+        loss: Tensor = (error * weight).mean()
+        return loss
 
     def evaluate(self) -> dict[str, float]:
-        """Velocity error on held-out clips at fixed levels, seeds and captions, all frames at one level, no controls."""
+        """Velocity error on held-out clips at fixed levels, seeds and captions; no controls."""
         t = self.data.tensors
         chosen = self.data.validation[:32]
         if len(chosen) == 0:
@@ -141,7 +159,9 @@ class DenoiserObjective:
         rng = torch.Generator().manual_seed(7)
         x = t["latents"][chosen].float().to(self.device)
         text, pooled = self.text(t["tokens"][chosen, 0].long().to(self.device))
-        controls = torch.zeros(len(x), self.dit.control.in_features // self.dit.config.patch**2, *x.shape[2:]).to(x)
+        controls = torch.zeros(
+            len(x), self.dit.control.in_features // self.dit.config.patch**2, *x.shape[2:]
+        ).to(x)
         figures = {}
         for level in HELD_OUT_LEVELS:
             noise = torch.randn(x.shape, generator=rng).to(x)
@@ -178,7 +198,9 @@ class DenoiserObjective:
             cache, pooled = contexts[which]
             return lambda x, levels: self.dit.step(x, levels, cache, pooled)[0].float()
 
-        noise = torch.randn(t["latents"][chosen].shape, generator=torch.Generator().manual_seed(3)).to(self.device)
+        noise = torch.randn(t["latents"][chosen].shape, generator=torch.Generator().manual_seed(3)).to(
+            self.device
+        )
         denoise = guided(of(0), of(1), 3.0)
         x = SAMPLERS["unipc"](denoise, noise, timesteps(16, shift=self.shift))
         frames = vae.decode(x).float().clamp(-1, 1)  # [b, 3, t, h, w]
@@ -199,9 +221,15 @@ def train_denoiser(training: DenoiserTraining, config: LoopConfig) -> dict[str, 
 
     objective = DenoiserObjective(training, config)
     figures = run(objective, config)
-    ema = {f"{n}.{k}": v.detach().clone().float() for n, m in objective.modules.items() for k, v in m.state_dict().items()}
+    ema = {
+        f"{n}.{k}": v.detach().clone().float()
+        for n, m in objective.modules.items()
+        for k, v in m.state_dict().items()
+    }
     load_checkpoint(config.out / NAME, objective.modules, ema)
     for name in objective.modules:
         tensors = {k.removeprefix(f"{name}."): v for k, v in ema.items() if k.startswith(f"{name}.")}
-        write_weights(config.out / f"{name}.safetensors", tensors, note={"net": name, "size": training.size} | figures)
+        write_weights(
+            config.out / f"{name}.safetensors", tensors, note={"net": name, "size": training.size} | figures
+        )
     return figures

@@ -29,7 +29,14 @@ def last_frames(num_frames: int) -> Tensor:
 
 @torch.inference_mode()
 def encode_shards(
-    shards: Shards, vae: VAE, tokenizer: Tokenizer, out: Path, *, length: int, device: str = "cpu", batch: int = 4
+    shards: Shards,
+    vae: VAE,
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    length: int,
+    device: str = "cpu",
+    batch: int = 4,
 ) -> int:
     """Writes `out/latents-00000.safetensors` ... for shards not yet encoded; returns the number of clips.
 
@@ -40,7 +47,8 @@ def encode_shards(
     from filmwright.world.rays import pluecker
 
     out.mkdir(parents=True, exist_ok=True)
-    vae = vae.eval().to(device, torch.bfloat16, memory_format=torch.channels_last)
+    vae = vae.eval().to(device, torch.bfloat16)
+    vae = vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     began, done = time.monotonic(), 0
     for shard in sorted({r.shard for r in shards.records}):
         target = out / f"latents-{shard:05d}.safetensors"
@@ -48,7 +56,9 @@ def encode_shards(
         if target.exists():
             done += len(records)
             continue
-        parts: dict[str, list[Tensor]] = {k: [] for k in ("latents", "last", "rays", "weight", "tracks", "seen")}
+        parts: dict[str, list[Tensor]] = {
+            k: [] for k in ("latents", "last", "rays", "weight", "tracks", "seen")
+        }
         for first in range(0, len(records), batch):
             some = records[first : first + batch]
             frames = torch.from_numpy(np.stack([shards.frames(r.index) for r in some])).to(device)
@@ -62,7 +72,9 @@ def encode_shards(
                 truth = shards.truth(r.index)
                 rays = pluecker(shards.camera(r.index), rows, columns)[at.numpy()]  # [t, 6, h, w]
                 parts["rays"].append(torch.as_tensor(rays).transpose(0, 1)[None].half())
-                parts["weight"].append(box_weight(torch.from_numpy(truth["boxes"])[at], rows, columns)[None].half())
+                parts["weight"].append(
+                    box_weight(torch.from_numpy(truth["boxes"])[at], rows, columns)[None].half()
+                )
                 parts["tracks"].append(torch.from_numpy(truth["tracks"])[None, :, at] / SPATIAL_FACTOR)
                 parts["seen"].append(torch.from_numpy(truth["seen"])[None, :, at])
         tensors = {k: torch.cat(v).contiguous() for k, v in parts.items()}
@@ -81,9 +93,12 @@ def encode_shards(
 
 def box_weight(boxes: Tensor, rows: int, columns: int) -> Tensor:
     """Boxes [t, 4] as shares of the picture -> overlap of each cell with the box [t, rows, columns], 0..1."""
+
     def overlap(low: Tensor, high: Tensor, cells: int) -> Tensor:
         edge = torch.arange(cells + 1, dtype=torch.float32) / cells
-        return ((torch.minimum(high[:, None], edge[1:]) - torch.maximum(low[:, None], edge[:-1])) * cells).clamp(0, 1)
+        return (
+            (torch.minimum(high[:, None], edge[1:]) - torch.maximum(low[:, None], edge[:-1])) * cells
+        ).clamp(0, 1)
 
     x0, y0, x1, y1 = boxes.nan_to_num(0.0).unbind(-1)
     return overlap(y0, y1, rows)[:, :, None] * overlap(x0, x1, columns)[:, None, :]
@@ -123,7 +138,7 @@ def track_controls(latents: Tensor, tracks: Tensor, seen: Tensor, use: Tensor) -
     x = tracks[..., 0].floor().long()
     y = tracks[..., 1].floor().long()
     inside = (x >= 0) & (x < w) & (y >= 0) & (y < h) & seen & use[..., None] & seen[:, :, :1]
-    cell = (y.clamp(0, h - 1) * w + x.clamp(0, w - 1))  # [b, p, t]
+    cell = y.clamp(0, h - 1) * w + x.clamp(0, w - 1)  # [b, p, t]
     start = latents[:, :, 0].flatten(2).gather(2, cell[:, None, :, 0].expand(-1, c, -1))  # [b, c, p]
     start = torch.cat([start, torch.ones_like(start[:, :1])], dim=1)  # [b, c+1, p]
     for p in range(tracks.shape[1]):
@@ -131,4 +146,4 @@ def track_controls(latents: Tensor, tracks: Tensor, seen: Tensor, use: Tensor) -
         value = start[:, :, p, None, None].expand(-1, -1, t, 1)
         keep = inside[:, p][:, None, :, None]
         result.scatter_(3, at, torch.where(keep, value, result.gather(3, at)))
-    return result.unflatten(3, (h, w))
+    return result.view(b, c + 1, t, h, w)

@@ -15,7 +15,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 import torch.distributed as dist
@@ -87,7 +87,7 @@ class Objective(Protocol):
 
 
 def wants_compile(config: LoopConfig, *, on_cpu: bool) -> bool:
-    """Whether to compile the loss: as asked, else on a GPU, or `on_cpu`, for runs longer than its minute or two costs."""
+    """Whether to compile the loss: as asked, else on a GPU, or `on_cpu`, for runs that are long enough."""
     if config.compile is not None:
         return config.compile
     if config.max_minutes < 5:
@@ -110,11 +110,15 @@ def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
     if checkpoint.exists() and not config.resume:
         raise BadRequest(f"{config.out} already holds a run: add --resume to go on, or name another --out")
     if config.batch % rank.count:
-        raise BadRequest(f"a batch of {config.batch} cannot be shared by {rank.count} processes: make it a multiple")
+        raise BadRequest(
+            f"a batch of {config.batch} cannot be shared by {rank.count} processes: make it a multiple"
+        )
     modules = objective.modules
     matrices, rest = matrices_and_rest(modules.values())
     optimizer = MuonAdamW(matrices, rest, lr_matrix=config.lr_matrix, lr_rest=config.lr_rest)
-    ema = {f"{n}.{k}": v.detach().clone().float() for n, m in modules.items() for k, v in m.state_dict().items()}
+    ema = {
+        f"{n}.{k}": v.detach().clone().float() for n, m in modules.items() for k, v in m.state_dict().items()
+    }
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "samples": 0}
     if config.resume and checkpoint.exists():
         state |= load_checkpoint(checkpoint, modules, ema, optimizer)
@@ -228,7 +232,7 @@ def _share_gradients(
         flat /= rank.count
         loss, *means = flat.split([1, *(g.numel() for g in grads)])
         torch._foreach_copy_(grads, [m.view_as(g) for m, g in zip(means, grads, strict=True)])
-    norm = torch.stack(torch._foreach_norm(grads)).norm()
+    norm = torch.nn.utils.get_total_norm(grads)
     torch._foreach_mul_(grads, (clip / (norm + 1e-6)).clamp(max=1.0))
     return norm, loss
 
@@ -254,7 +258,9 @@ class _Swapped:
     def __enter__(self) -> None:
         self.kept = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in self.modules.items()}
         for name, module in self.modules.items():
-            module.load_state_dict({k: self.ema[f"{name}.{k}"].to(v.dtype) for k, v in module.state_dict().items()})
+            module.load_state_dict(
+                {k: self.ema[f"{name}.{k}"].to(v.dtype) for k, v in module.state_dict().items()}
+            )
 
     def __exit__(self, *_: object) -> None:
         for name, module in self.modules.items():
@@ -275,22 +281,26 @@ class _Writer:
         except ImportError:
             self.board = None
         else:
-            self.board = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+            self.board = SummaryWriter(str(out / "tensorboard"))
 
     def add(self, state: dict[str, Any], tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """One record of everything measured at this step."""
-        values = {k: float(v.detach()) for k, v in tensors.items()} | {k: float(v) for k, v in numbers.items()}
-        self.lines.write(json.dumps({"step": state["step"], "seconds": round(state["seconds"], 1), **values}) + "\n")
+        values = {k: float(v.detach()) for k, v in tensors.items()} | {
+            k: float(v) for k, v in numbers.items()
+        }
+        self.lines.write(
+            json.dumps({"step": state["step"], "seconds": round(state["seconds"], 1), **values}) + "\n"
+        )
         if self.board is not None:
             for key, value in values.items():
-                self.board.add_scalar(key, value, state["step"])  # type: ignore[no-untyped-call]
+                self.board.add_scalar(key, value, state["step"])
         shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
         log.info("%6d  %5.1f min  %s", state["step"], state["seconds"] / 60, shown)
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.lines.close()
         if self.board is not None:
-            self.board.close()  # type: ignore[no-untyped-call]
+            self.board.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +30,11 @@ def orthogonalise(m: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         g = x @ x.mT
         x = a * x + (b * g + c * g @ g) @ x
-    return (x.mT if tall else x).to(m.dtype)
+    return (x.mT if tall else x).to(m.dtype)  # type: ignore[no-any-return]
 
 
 def matrices_and_rest(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters for Muon (weights inside of nets) and for AdamW (embeddings, vectors, gains, first and last layers)."""
+    """Parameters for Muon (weights inside of nets) and for AdamW (embeddings, vectors, gains, edge layers)."""
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for module in modules:
@@ -41,7 +42,9 @@ def matrices_and_rest(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter],
         for name, p in module.named_parameters():
             if not p.requires_grad:
                 continue
-            inner = p.ndim in (2, 4) and not any(part in edge or part.endswith("table") for part in name.split("."))
+            inner = p.ndim in (2, 4) and not any(
+                part in edge or part.endswith("table") for part in name.split(".")
+            )
             (matrices if inner and p.shape[0] > 8 else rest).append(p)
     return matrices, rest
 
@@ -70,7 +73,7 @@ class MuonAdamW(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure=None):  # type: ignore[no-untyped-def,override]
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """One update of all parameters that have a gradient."""
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
@@ -81,7 +84,7 @@ class MuonAdamW(torch.optim.Optimizer):
                 torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
             (self._muon if group["kind"] == "muon" else self._adamw)(params, group, lr)
 
-    def _muon(self, params: list[nn.Parameter], group: dict[str, float], lr: float) -> None:
+    def _muon(self, params: list[nn.Parameter], group: dict[str, Any], lr: float) -> None:
         by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
         for p in params:
             assert p.grad is not None
@@ -97,8 +100,8 @@ class MuonAdamW(torch.optim.Optimizer):
             for (p, _), update in zip(items, updates, strict=True):
                 p.add_(update.view_as(p), alpha=-lr * size)
 
-    def _adamw(self, params: list[nn.Parameter], group: dict[str, float], lr: float) -> None:
-        beta1, beta2 = group["betas"]  # type: ignore[misc]
+    def _adamw(self, params: list[nn.Parameter], group: dict[str, Any], lr: float) -> None:
+        beta1, beta2 = group["betas"]
         for p in params:
             assert p.grad is not None
             state = self.state[p]

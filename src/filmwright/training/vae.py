@@ -53,7 +53,7 @@ class VAEObjective:
             from filmwright.weights.files import read_weights
 
             self.vae.load_state_dict(read_weights(training.init))
-        self.vae.to(self.device, memory_format=torch.channels_last)
+        self.vae.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.vae.encoder.requires_grad_(not training.decoder_only)
         self.modules: dict[str, nn.Module] = {"vae": self.vae}
         self.shards = Shards(training.data)
@@ -100,7 +100,7 @@ class VAEObjective:
         return l1 + 0.5 * scales + 0.25 * motion + 0.02 * hold, (l1, scales, motion, hold)
 
     def _crop(self, rng: np.random.Generator, length: int) -> NDArray[np.uint8]:
-        """A random crop uint8 [length, crop, crop, 3], half of the time around the subject, mirrored half of the time."""
+        """A random crop uint8 [length, crop, crop, 3], half around the subject, half mirrored."""
         index = self.train[int(rng.integers(len(self.train)))]
         frames = self.shards.frames(index)
         t, h, w = frames.shape[:3]
@@ -171,5 +171,9 @@ def train_vae(training: VAETraining, config: LoopConfig) -> dict[str, float]:
     load_checkpoint(config.out / NAME, objective.modules, ema)
     objective.vae.load_state_dict({k.removeprefix("vae."): v for k, v in ema.items()})
     objective.measure_latents()
-    write_weights(config.out / "vae.safetensors", objective.vae.state_dict(), note={"net": "vae", "size": training.size} | figures)
+    write_weights(
+        config.out / "vae.safetensors",
+        objective.vae.state_dict(),
+        note={"net": "vae", "size": training.size} | figures,
+    )
     return figures

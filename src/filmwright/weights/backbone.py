@@ -40,7 +40,9 @@ class Backbone:
     @torch.inference_mode()
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Prompts -> features [b, l, d] and pooled [b, d]; an empty prompt is the null caption."""
-        ids = torch.from_numpy(self.tokenizer.encode_batch(prompts, self.sizes.text.length, skip_unknown=True)).to(self.device)
+        ids = torch.from_numpy(
+            self.tokenizer.encode_batch(prompts, self.sizes.text.length, skip_unknown=True)
+        ).to(self.device)
         features, pooled = self.text(ids)
         return features, pooled
 
@@ -56,8 +58,12 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
         manifest = json.loads(manifest_path.read_text())
         hashes, sizes = dict(manifest["sha256"]), size(manifest["size"])
     except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{manifest_path} cannot be read ({error}): the folder holds no whole set of weights") from error
-    nets: dict[str, nn.Module] = {  # built on the CPU: random numbers on the meta device import the compiler, 1 s
+        raise WeightsError(
+            f"{manifest_path} cannot be read ({error}): the folder holds no whole set of weights"
+        ) from error
+    nets: dict[
+        str, nn.Module
+    ] = {  # built on the CPU: random numbers on the meta device import the compiler, 1 s
         "text": TextEncoder(sizes.text),
         "denoiser": DiT(sizes.dit),
         "vae": VAE(sizes.vae),
@@ -67,11 +73,15 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
         try:
             net.load_state_dict(tensors, assign=True)
         except RuntimeError as error:
-            raise WeightsError(f"{folder / name}.safetensors does not fit size {manifest['size']!r}: {str(error).splitlines()[0]}") from error
+            raise WeightsError(
+                f"{folder / name}.safetensors does not fit size {manifest['size']!r}: {str(error).splitlines()[0]}"
+            ) from error
         net.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    nets["vae"].to(memory_format=torch.channels_last)
+    nets["vae"].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     text, denoiser, vae = nets["text"], nets["denoiser"], nets["vae"]
-    assert isinstance(text, TextEncoder) and isinstance(denoiser, DiT) and isinstance(vae, VAE)
+    assert isinstance(text, TextEncoder)
+    assert isinstance(denoiser, DiT)
+    assert isinstance(vae, VAE)
     return Backbone(
         sizes=sizes,
         text=text,

@@ -33,7 +33,8 @@ def write_weights(path: Path, tensors: dict[str, Tensor], *, note: dict[str, Any
     """Stores floating-point tensors in bf16 (statistics of one axis in fp32), with a JSON note in the header."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {
-        k: v.detach().cpu().to(torch.bfloat16 if v.ndim > 1 else torch.float32).contiguous() for k, v in tensors.items()
+        k: v.detach().cpu().to(torch.bfloat16 if v.ndim > 1 else torch.float32).contiguous()
+        for k, v in tensors.items()
     }
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(stored, aside, metadata={"note": json.dumps(note)})
@@ -57,4 +58,6 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights file {path} cannot be read ({error}): it is truncated or not safetensors") from error
+        raise WeightsError(
+            f"weights file {path} cannot be read ({error}): it is truncated or not safetensors"
+        ) from error

@@ -151,7 +151,7 @@ def write_script(
             light=_pick(rng, stated.lights),
             camera=_pick(rng, _cameras(event, stated)),
             lens=_pick(rng, stated.lenses, {"normal": 2.0}),
-            mood=_pick(rng, stated.moods, {"neutral": 4.0}),
+            mood=_pick(rng, stated.moods, {"neutral": 4.0, "monochrome": 0.4}),
             width=width,
             height=height,
             num_frames=num_frames,

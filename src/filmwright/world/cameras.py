@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 FOV: dict[str, float] = {"normal": math.radians(40.0), "wide": math.radians(60.0), "long": math.radians(24.0)}
 """Vertical field of view of each lens, radians."""
 
-VIEW_HEIGHT: dict[str, float] = {"normal": 2.2, "wide": 2.6, "long": 1.95}
+VIEW_HEIGHT: dict[str, float] = {"normal": 2.2, "wide": 2.3, "long": 2.0}
 """Metres of the scene that the picture's height holds at the target, by lens."""
 
 PAN = math.radians(22.0)

@@ -41,9 +41,13 @@ def follow(
     on = primitive[0, ys, xs].astype(np.int64)  # [count]
     scale = np.tan(camera.fov.astype(np.float64) / 2) / (height / 2)  # [T] metres a pixel, a metre away
     far = depth[0, ys, xs].astype(np.float64)
-    local = np.stack([(xs + 0.5 - width / 2) * scale[0], (height / 2 - ys - 0.5) * scale[0], -np.ones(count)], -1)
+    local = np.stack(
+        [(xs + 0.5 - width / 2) * scale[0], (height / 2 - ys - 0.5) * scale[0], -np.ones(count)], -1
+    )
     world = camera.eye[0] + (local * far[:, None]) @ camera.rotation[0].T.astype(np.float64)
-    body = np.einsum("nij,ni->nj", stage.rotation[0, on], world - stage.position[0, on])  # in the primitive's axes
+    body = np.einsum(
+        "nij,ni->nj", stage.rotation[0, on], world - stage.position[0, on]
+    )  # in the primitive's axes
     world = np.einsum("tnij,nj->tni", stage.rotation[:, on], body) + stage.position[:, on]  # [T, count, 3]
     view = np.einsum("tij,tni->tnj", camera.rotation, world - camera.eye[:, None])  # x right, y up, -z ahead
     ahead = -view[..., 2]

@@ -16,7 +16,9 @@ __all__ = ["pluecker"]
 UNIT = 3.0  # metres: about how far the camera stands from what it shows
 
 
-def pluecker(camera: CameraPose, rows: int, columns: int, *, aspect: float | None = None) -> NDArray[np.float32]:
+def pluecker(
+    camera: CameraPose, rows: int, columns: int, *, aspect: float | None = None
+) -> NDArray[np.float32]:
     """Rays through the centres of a grid of cells.
 
     Args:

@@ -2,13 +2,190 @@
 
 from __future__ import annotations
 
-from filmwright.world.author import write_script
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from filmwright.spec.errors import BadRequest, MediaError
+from filmwright.world.author import generator, write_script
 from filmwright.world.physics import simulate
 from filmwright.world.scene import Take
 
-__all__ = ["take"]
+if TYPE_CHECKING:
+    from filmwright.world.render import Rendered
+
+__all__ = ["WorldClip", "contact_sheet", "take", "world_clip", "write_sample"]
+
+COLUMNS = 6  # frames a row of the contact sheet
+LABEL = 16  # pixels of text above a row
+TRACKED = 64  # points a clip
 
 
-def take(seed: int, part: str = "whole", *, width: int = 256, height: int = 160, num_frames: int = 33, fps: int = 16) -> Take:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorldClip:
+    """A take, its pictures, and the truth that needs both.
+
+    `flow` float32 [T-1,H,W,2]: pixels from each frame to the next; `tracks` float32 [P,T,2] pixels (x, y) of points
+    on bodies and `seen` bool [P,T] whether they show; `captions` as `captions_for` writes them.
+    """
+
+    take: Take
+    rendered: Rendered
+    flow: NDArray[np.float32]
+    tracks: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    captions: tuple[str, ...]
+
+
+def take(
+    seed: int, part: str = "whole", *, width: int = 256, height: int = 160, num_frames: int = 33, fps: int = 16
+) -> Take:
     """Take `seed` of a part of the world: its script, simulated. Sizes in pixels; raises `BadRequest` as `write_script`."""
     return simulate(write_script(seed, part, width=width, height=height, num_frames=num_frames, fps=fps))
+
+
+def world_clip(
+    seed: int,
+    part: str = "whole",
+    *,
+    width: int = 256,
+    height: int = 160,
+    num_frames: int = 33,
+    fps: int = 16,
+    captions: int = 4,
+    points: int = TRACKED,
+    device: str = "cpu",
+    compiled: bool | None = None,
+) -> WorldClip:
+    """Clip `seed` of a part of the world, rendered, with its truth and `captions` captions; `points` are tracked.
+
+    `device` and `compiled` are the renderer's. Raises `BadRequest` as `write_script` does.
+    """
+    from filmwright.world.captions import captions_for
+    from filmwright.world.points import follow
+    from filmwright.world.render import render
+    from filmwright.world.truth import flow
+
+    found = take(seed, part, width=width, height=height, num_frames=num_frames, fps=fps)
+    rendered = render(found.stage, width, height, device=device, compiled=compiled)
+    rng = generator(seed, part, 3)
+    tracks, seen = follow(found.stage, rendered.primitive, rendered.depth, rng, count=points)
+    return WorldClip(
+        take=found,
+        rendered=rendered,
+        flow=flow(found.stage, rendered),
+        tracks=tracks,
+        seen=seen,
+        captions=tuple(captions_for(found.script, found.log, count=captions, seed=seed)),
+    )
+
+
+def contact_sheet(rows: list[tuple[str, NDArray[np.uint8]]], *, columns: int = COLUMNS) -> Image.Image:
+    """One picture of many clips: a row a clip (its label, frames [T,H,W,3]), `columns` frames evenly spaced.
+
+    Raises `BadRequest` without clips.
+    """
+    if not rows:
+        raise BadRequest("a contact sheet of 0 clips cannot be drawn: give at least 1")
+    parts = []
+    for label, frames in rows:
+        index = np.linspace(0, len(frames) - 1, columns).round().astype(int)
+        strip = Image.fromarray(np.concatenate(list(frames[index]), axis=1))
+        part = Image.new("RGB", (strip.width, strip.height + LABEL))
+        ImageDraw.Draw(part).text((3, 2), label, fill=(255, 255, 255))
+        part.paste(strip, (0, LABEL))
+        parts.append(part)
+    sheet = Image.new("RGB", (max(p.width for p in parts), sum(p.height for p in parts)))
+    top = 0
+    for part in parts:
+        sheet.paste(part, (0, top))
+        top += part.height
+    return sheet
+
+
+def write_sample(
+    directory: Path | str,
+    count: int,
+    seed: int,
+    part: str = "whole",
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_clip: Callable[[str, WorldClip], None] | None = None,
+    **shape: int,
+) -> list[Path]:
+    """Write clips `seed` .. `seed + count - 1` of a part of the world with their truth, and a contact sheet of all.
+
+    For each clip `NAME.npz` (frames, ids, depth, flow, tracks, seen, states, camera) and `NAME.json` (script, log,
+    contacts, captions, facts), then `sheet.png`. `on_progress(done, count)` is called after each clip, and
+    `on_clip(name, clip)` for whatever else is to be made of it; `shape` is width, height, num_frames, fps.
+
+    Returns the files written. Raises `BadRequest` for a count below 1, `MediaError` if the folder cannot be written.
+    """
+    if count < 1:
+        raise BadRequest(f"{count} clips cannot be written: ask for at least 1")
+    folder = Path(directory)
+    written: list[Path] = []
+    rows: list[tuple[str, NDArray[np.uint8]]] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for n in range(count):
+            clip = world_clip(seed + n, part, **shape)
+            name = f"{part}-{seed + n:06d}"
+            written += _write_clip(folder, name, clip)
+            rows.append((_label(clip), clip.rendered.frames))
+            if on_clip:
+                on_clip(name, clip)
+            if on_progress:
+                on_progress(n + 1, count)
+        sheet = folder / "sheet.png"
+        contact_sheet(rows).save(sheet)
+        written.append(sheet)
+    except OSError as error:
+        raise MediaError(f"cannot write samples to {folder}: {error.strerror or error}") from error
+    return written
+
+
+def _label(clip: WorldClip) -> str:
+    script = clip.take.script
+    shot = f"{script.setting}, {script.light}, {script.camera}, {script.lens}, {script.mood}"
+    return f"{script.seed} {script.event}: {clip.captions[0] if clip.captions else ''} [{shot}]"
+
+
+def _write_clip(folder: Path, name: str, clip: WorldClip) -> list[Path]:
+    found, rendered = clip.take, clip.rendered
+    camera = found.stage.camera
+    arrays = folder / f"{name}.npz"
+    np.savez_compressed(
+        arrays,
+        frames=rendered.frames,
+        ids=rendered.ids,
+        depth=rendered.depth.astype(np.float16),
+        flow=clip.flow.astype(np.float16),
+        tracks=clip.tracks,
+        seen=clip.seen,
+        subject=found.subject,
+        mass=found.mass,
+        position=found.position,
+        quaternion=found.quaternion,
+        velocity=found.velocity,
+        angular_velocity=found.angular_velocity,
+        camera_eye=camera.eye,
+        camera_rotation=camera.rotation,
+        camera_fov=camera.fov,
+    )
+    words = folder / f"{name}.json"
+    record: dict[str, Any] = {
+        "script": asdict(found.script),
+        "captions": list(clip.captions),
+        "log": [asdict(h) for h in found.log],
+        "contacts": [asdict(c) for c in found.contacts],
+        "facts": {k: float(v) for k, v in found.facts.items()},
+    }
+    words.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return [arrays, words]
