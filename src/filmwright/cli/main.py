@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from filmwright.cli.evaluate import evaluate
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models
 from filmwright.cli.train import train_app
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(generate)
+app.command()(evaluate)
 app.command()(models)
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from filmwright.evaluation.judging import ROWS
 from filmwright.evaluation.metrics import METRICS, TOLERANCE, Metric, Value
 from filmwright.evaluation.reader import BAR
-from filmwright.evaluation.suite import ROWS, Results, Sample
+from filmwright.evaluation.suite import Results, Sample
 from filmwright.media.files import write_atomic
 
 __all__ = ["HONESTY", "to_json", "write_report"]
@@ -85,7 +86,7 @@ One clip a prompt, one seed: differences within two standard errors are no diffe
 
 
 def write_report(results: Results, out_dir: Path | str) -> Path:
-    """Writes `report.html` and `report.json` into `out_dir`, made if need be, whole or not at all; gives the page's path.
+    """Writes `report.html` and `report.json` into `out_dir`, each whole or not at all; gives the page's path.
 
     Raises:
         MediaError: the files cannot be written.
