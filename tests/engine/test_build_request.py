@@ -212,3 +212,13 @@ def test_controls_that_cannot_be(tmp_path: Path) -> None:
         MotionBrush(tracks=()), by=CARD.model_copy(update={"controls": ("keyframe",)})
     )
     check_request(base.model_copy(update={"controls": (Keyframe(at=8, image=image),)}), card)
+
+
+def test_a_camera_move_that_the_prompt_names_becomes_a_control() -> None:
+    named = build_request("a red ball drops, the camera pushes in")
+    assert named.controls == (CameraPath(move="push-in"),)
+    assert build_request("a red ball drops, the camera pushes in", camera="static").controls == (
+        CameraPath(move="static"),
+    )
+    assert build_request("a red ball drops, the camera pans").controls == ()  # left or right?
+    assert build_request(seed=2, base=named).controls == named.controls

@@ -112,6 +112,9 @@ def train_vae(
     resume: Resume = False,
     batch: Batch = 16,
     lr: Rate = 2e-3,
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", help="Shards to measure on; clips of --data if not given.")
+    ] = None,
     init: Annotated[Path | None, typer.Option("--init", help="A vae.safetensors to go on from.")] = None,
     decoder_only: Annotated[
         bool, typer.Option("--decoder-only", help="Keep the latents, so that the denoiser stays valid.")
@@ -127,6 +130,8 @@ def train_vae(
     check_size(size)
     check_folder("--data", data, MAKE_SHARDS)
     check_file("--init", init)
+    if held_out is not None:
+        check_folder("--held-out", held_out, MAKE_SHARDS)
 
     from filmwright.training.loop import LoopConfig
     from filmwright.training.vae import VAETraining
@@ -146,7 +151,9 @@ def train_vae(
         threads=threads,
         compile=compiled,
     )
-    figures = train(VAETraining(data=data, size=size, init=init, decoder_only=decoder_only), config)
+    figures = train(
+        VAETraining(data=data, held_out=held_out, size=size, init=init, decoder_only=decoder_only), config
+    )
     say_figures(figures, as_json=as_json)
 
 

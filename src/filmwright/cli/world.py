@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,42 @@ def check_world(count: int, seed: int, part: str, out: Path) -> None:
         raise BadRequest(f"unknown part {part!r}: the parts of the world are {', '.join(PARTS)}")
     if out.exists() and not out.is_dir():
         raise BadRequest(f"--out {out} is a file: name a folder")
+
+
+@world_app.command("sample")
+def sample(
+    out: Out,
+    count: Count = 16,
+    seed: Seed = 1,
+    part: PartName = "whole",
+    size: Annotated[str, typer.Option("--size", metavar="WxH", help="Pixels.")] = "256x160",
+    frames: Annotated[int, typer.Option("--frames", help="4k+1.")] = 33,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the files as JSON.")] = False,
+) -> None:
+    """Write clips (.mp4) with their truth (.npz, .json) and a contact sheet, to look at."""
+    check_world(count, seed, part, out)
+    width, height = world_size(size, frames)
+
+    from filmwright.media.video import VideoWriter
+    from filmwright.world.sample import WorldClip, write_sample
+
+    videos: list[Path] = []
+
+    def film(name: str, clip: WorldClip) -> None:
+        path = out / f"{name}.mp4"
+        with VideoWriter(path, width, height, clip.take.script.fps) as video:
+            video.write(clip.rendered.frames)
+        videos.append(path)
+
+    def progress(done: int, total: int) -> None:
+        typer.echo(f"{done}/{total} clips", err=True)
+
+    shape = {"width": width, "height": height, "num_frames": frames}
+    written = write_sample(out, count, seed, part, on_progress=progress, on_clip=film, **shape)
+    if as_json:
+        typer.echo(json.dumps({"files": [str(path) for path in [*written, *videos]]}))
+    else:
+        typer.echo(f"{out}: {count} clips, {out / 'sheet.png'}")
 
 
 @world_app.command("shards")

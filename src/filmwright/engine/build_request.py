@@ -112,7 +112,7 @@ def build_request(
         steps=_given(steps, base.steps if base else card.steps),
         guidance=_given(guidance, base.guidance if base else card.guidance),
         sampler=_given(sampler, base.sampler if base else card.sampler),
-        controls=_controls(image, camera, base.controls if base else ()),
+        controls=_controls(image, camera or _named_camera(prompt, card), base.controls if base else ()),
     )
     check_request(request, card)
     try:

@@ -124,12 +124,12 @@ def follow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[Array, 
     if len(corners) < MIN_TRACKS:
         return none, none
     window, stop = (17, 17), (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
-    start = np.zeros_like(corners)
+    room, more_room = np.zeros_like(corners), np.zeros_like(corners)  # results are written here
     there, ok, _ = cv2.calcOpticalFlowPyrLK(
-        first, second, corners, start, winSize=window, maxLevel=3, criteria=stop
+        first, second, corners, room, winSize=window, maxLevel=3, criteria=stop
     )
     back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
-        second, first, there, start, winSize=window, maxLevel=3, criteria=stop
+        second, first, there, more_room, winSize=window, maxLevel=3, criteria=stop
     )
     error = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
     good = (ok.reshape(-1) == 1) & (ok_back.reshape(-1) == 1) & (error < 0.5)

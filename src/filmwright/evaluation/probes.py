@@ -35,7 +35,7 @@ def evaluate_free_fall(
     device: str = "cpu",
     truth_of: Callable[[PromptRecord], Truth] | None = None,
 ) -> dict[str, dict[str, Value]]:
-    """Gravity in clips of drops: row -> `error` (of g, relative; 1 where no fall is seen) and `seen` (share with a fall).
+    """Gravity in clips of drops: row -> `error` (of g, relative; 1 where no fall is seen) and `seen` (share that fall).
 
     Raises:
         BadRequest: not one clip a prompt.

@@ -154,12 +154,12 @@ def atoms_of(script: Script, prompt: str) -> dict[str, tuple[str, ...]]:
     return atoms
 
 
-def render_truth(script: Script, *, device: str = "cpu") -> Truth:
-    """Simulates and draws what a script says."""
+def render_truth(script: Script, *, device: str = "cpu", compiled: bool | None = None) -> Truth:
+    """Simulates and draws what a script says; `compiled` as in `world.render.render`."""
     from filmwright.world.render import render
 
     take = simulate(script)
-    drawn = render(take.stage, script.width, script.height, device=device)
+    drawn = render(take.stage, script.width, script.height, device=device, compiled=compiled)
     mask = np.isin(drawn.ids, np.flatnonzero(take.subject == 0) + 1)
     return Truth(frames=drawn.frames, mask=mask, take=take)
 

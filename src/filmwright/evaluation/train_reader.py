@@ -40,6 +40,7 @@ __all__ = ["ClipSource", "HasScript", "TrainingNote", "train_reader"]
 
 UNKNOWN = -100  # a label that the loss skips
 CHECKPOINT = "reader-checkpoint.safetensors"
+SAVE_SECONDS = 60.0  # between checkpoints
 TEST_CLIPS = 1024  # held-out clips read at the end, at most
 
 
@@ -184,6 +185,7 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * done))
         rng = np.random.default_rng([seed, step])
+        torch.manual_seed(seed * 1_000_003 + step)  # of dropout, so that a resumed run goes on as it would have
         chosen = _order(len(cache), step * batch, batch, seed)
         x = torch.from_numpy(np.stack([cache[i] for i in chosen])).to(device).float() / 255.0  # b s h w 3
         flip = torch.from_numpy(rng.random(len(chosen)) < 0.5)
@@ -202,13 +204,13 @@ def _fit(
         optimizer.step()
         state["step"] = step + 1.0
         now = time.monotonic()
+        if now - saved > SAVE_SECONDS:
+            saved = now
+            _save(folder / CHECKPOINT, net, optimizer, state)
         if on_progress and now - said > 5.0:
             said = now
             rate = (step + 1 - first_step) * batch / (now - began)
             on_progress({**state, "loss": float(loss.detach()), "clips_per_second": rate})
-        if now - saved > 60.0:
-            saved = now
-            _save(folder / CHECKPOINT, net, optimizer, state)
 
 
 def mirrored(name: str) -> str:

@@ -35,6 +35,7 @@ class VAETraining:
     """What to train on and from where."""
 
     data: Path
+    held_out: Path | None = None  # shards to measure on; the first clips of `data` if not given
     size: str = "lite"
     init: Path | None = None  # a VAE's safetensors to go on from
     decoder_only: bool = False  # latents stay as they are: the denoiser need not be trained again
@@ -58,7 +59,8 @@ class VAEObjective:
         self.modules: dict[str, nn.Module] = {"vae": self.vae}
         self.shards = Shards(training.data)
         self.train = self.shards.select("train")
-        self.held_out = (self.shards.select("validation") or self.train)[:16]
+        self.others = self.shards if training.held_out is None else Shards(training.held_out)
+        self.held_out = list(range(min(16, len(self.others))))
         frames = len(self.shards.frames(0))
         self.lengths = [n for n in LENGTHS if n <= frames] or [frames]
         # on a CPU nearly all time goes into convolutions, which compiling leaves as they are
@@ -119,7 +121,7 @@ class VAEObjective:
         """PSNR in dB over whole held-out clips, and the spread of the latents."""
         values = []
         for index in self.held_out:
-            x = self._whole(index)
+            x = self._whole(self.others, index)
             y = self.vae.decode(self.vae.encode(x)).float().clamp(-1, 1)
             values.append(-10 * math.log10(float((y - x).square().mean()) / 4))
         return {"psnr": float(np.mean(values))}
@@ -130,15 +132,15 @@ class VAEObjective:
 
         rows = []
         for index in self.held_out[:4]:
-            x = self._whole(index)
+            x = self._whole(self.others, index)
             y = self.vae.decode(self.vae.encode(x)).float().clamp(-1, 1)
             for v in (x, y):
                 picked = v[0, :, torch.linspace(0, v.shape[2] - 1, 5).long()]  # [3, 5, h, w]
                 rows.append(((picked + 1) * 127.5).round().byte().permute(2, 1, 3, 0).flatten(1, 2).cpu())
         Image.fromarray(torch.cat(rows).numpy()).save(path)
 
-    def _whole(self, index: int) -> Tensor:
-        frames = torch.from_numpy(np.array(self.shards.frames(index))).to(self.device)
+    def _whole(self, shards: Shards, index: int) -> Tensor:
+        frames = torch.from_numpy(np.array(shards.frames(index))).to(self.device)
         return frames.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
 
     @torch.no_grad()
@@ -149,7 +151,7 @@ class VAEObjective:
         rng = np.random.default_rng(self.config.seed)
         chosen = rng.choice(self.train, size=min(clips, len(self.train)), replace=False)
         with torch.autocast(self.device.type, torch.bfloat16):
-            z = torch.cat([self.vae.encode(self._whole(int(i))).float() for i in chosen])
+            z = torch.cat([self.vae.encode(self._whole(self.shards, int(i))).float() for i in chosen])
         mean, std = z.mean((0, 2, 3, 4)), z.std((0, 2, 3, 4))
         self.vae.mean += mean * self.vae.std
         self.vae.std *= std

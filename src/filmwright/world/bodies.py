@@ -24,8 +24,8 @@ __all__ = [
     "Shape",
     "Solid",
     "axis_quaternion",
-    "bottle",
     "boat",
+    "bottle",
     "car",
     "glass",
     "half_size",
@@ -60,7 +60,7 @@ MATERIAL: dict[str, Material] = {
     "rubber": Material(density=120.0, restitution=0.80, friction=0.80, gloss=0.02, specular=0.15),
     "wood": Material(density=300.0, restitution=0.45, friction=0.40, gloss=0.0, specular=0.08),
     "metal": Material(density=900.0, restitution=0.30, friction=0.30, gloss=0.50, specular=0.80),
-    "glass": Material(density=500.0, restitution=0.50, friction=0.30, gloss=0.28, specular=0.90),
+    "glass": Material(density=500.0, restitution=0.50, friction=0.30, gloss=0.16, specular=0.90),
 }
 
 HALF: dict[str, float] = {"small": 0.22, "medium": 0.30, "large": 0.39}
@@ -191,7 +191,11 @@ def plain(kind: str, half: float, *, slender: float = 1.0) -> tuple[Shape, Solid
 
 def rounded(solid: Solid) -> Solid:
     """The solid with a true cylinder for a prism, for bodies that start lying and roll."""
-    return replace(solid, kind="cylinder", sizes=(solid.sizes[0], solid.sizes[2], 0.0)) if solid.kind == "frustum" else solid
+    return (
+        replace(solid, kind="cylinder", sizes=(solid.sizes[0], solid.sizes[2], 0.0))
+        if solid.kind == "frustum"
+        else solid
+    )
 
 
 def bottle(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], float]:
@@ -244,7 +248,12 @@ def car(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], Shape, Solid
     )  # fmt: skip
     solids = (
         Solid(kind="box", sizes=chassis),
-        Solid(kind="box", sizes=(0.50 * half, 0.38 * half, 0.19 * half), position=(-0.10 * half, 0, 0.36 * half), weight=0.3),
+        Solid(
+            kind="box",
+            sizes=(0.50 * half, 0.38 * half, 0.19 * half),
+            position=(-0.10 * half, 0, 0.36 * half),
+            weight=0.3,
+        ),
     )
     wheel_shape = Shape(
         kind="cone", sizes=(wheel, wheel, 0.10 * half), colour=(0.16, 0.16, 0.17), gloss=0.0, specular=0.1
@@ -283,7 +292,13 @@ def lighthouse(half: float, own: RGB) -> tuple[tuple[Shape, ...], tuple[Solid, .
         low, high = (bottom + (top - bottom) * j / bands for j in (i, i + 1))
         colour = None if i % 2 == 0 else white
         shapes.append(
-            Shape(kind="cone", sizes=(low, high, step / 2), position=(0, 0, -half + (i + 0.5) * step), colour=colour, striped=False)
+            Shape(
+                kind="cone",
+                sizes=(low, high, step / 2),
+                position=(0, 0, -half + (i + 0.5) * step),
+                colour=colour,
+                striped=False,
+            )
         )
     z = -half + tower
     shapes += [
@@ -293,7 +308,12 @@ def lighthouse(half: float, own: RGB) -> tuple[tuple[Shape, ...], tuple[Solid, .
     ]  # fmt: skip
     solids = (
         Solid(kind="frustum", sizes=(bottom, top, tower / 2), position=(0, 0, -half + tower / 2)),
-        Solid(kind="frustum", sizes=(0.24 * half, 0.24 * half, 0.25 * half), position=(0, 0, z + 0.25 * half), weight=0.4),
+        Solid(
+            kind="frustum",
+            sizes=(0.24 * half, 0.24 * half, 0.25 * half),
+            position=(0, 0, z + 0.25 * half),
+            weight=0.4,
+        ),
     )
     return tuple(shapes), solids, half
 
@@ -303,6 +323,13 @@ def moved(bodies: Sequence[Body], offset: Vector) -> list[Body]:
     return [
         body
         if body.parent is not None
-        else replace(body, position=(body.position[0] + offset[0], body.position[1] + offset[1], body.position[2] + offset[2]))
+        else replace(
+            body,
+            position=(
+                body.position[0] + offset[0],
+                body.position[1] + offset[1],
+                body.position[2] + offset[2],
+            ),
+        )
         for body in bodies
     ]

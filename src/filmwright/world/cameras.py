@@ -36,7 +36,11 @@ TARGET = (0.0, 0.0, 0.5)
 
 
 def canonical_eye(
-    lens: str = "normal", *, target: tuple[float, float, float] = TARGET, elevation: float = 0.23, zoom: float = 1.0
+    lens: str = "normal",
+    *,
+    target: tuple[float, float, float] = TARGET,
+    elevation: float = 0.23,
+    zoom: float = 1.0,
 ) -> tuple[float, float, float]:
     """Where the plain camera of a lens stands to hold `VIEW_HEIGHT / zoom` metres at `target`; metres.
 
@@ -107,7 +111,11 @@ def camera_path(
     fov = FOV[lens]
     zoom = fov / FOV["normal"]  # turning by the same share of the picture, whatever the lens
     at = np.repeat(np.asarray(target, np.float64)[None], num_frames, 0)
-    eyes = np.repeat(np.asarray(canonical_eye(lens, target=target) if eye is None else eye, np.float64)[None], num_frames, 0)
+    eyes = np.repeat(
+        np.asarray(canonical_eye(lens, target=target) if eye is None else eye, np.float64)[None],
+        num_frames,
+        0,
+    )
     ease = _ease(num_frames)
     sweep = (ease - 0.5) * amount  # -1/2 .. 1/2
     pitch = np.zeros(num_frames)
@@ -188,4 +196,6 @@ def project(points: NDArray[np.floating], camera: CameraPose, aspect: float) -> 
 
 def viewed_direction(displacement: NDArray[np.floating], camera: CameraPose) -> str:
     """`left` or `right`: how the viewer of the first frame sees a world displacement [3]."""
-    return "right" if float(np.asarray(displacement, np.float64) @ camera.rotation[0, :, 0]) >= 0.0 else "left"
+    return (
+        "right" if float(np.asarray(displacement, np.float64) @ camera.rotation[0, :, 0]) >= 0.0 else "left"
+    )

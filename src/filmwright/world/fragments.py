@@ -1,4 +1,4 @@
-"""What breaks: at its first touch of the floor a body is replaced by its shards, which fly on as bodies of their own."""
+"""What breaks: at its first touch of the floor a body gives way to its shards, which fly on as bodies of their own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def break_up(
     whole, pieces = len(bodies), len(shards)
     length = len(motion.seconds)
 
-    def joined(old: NDArray[np.float64], new: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+    def joined(
+        old: NDArray[np.float64], new: NDArray[np.float64], before: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         out = np.concatenate([old, np.broadcast_to(new[:1], (length, *new.shape[1:])).copy()], axis=1)
         out[at:, 0] = old[at, 0]
         out[at:, whole:] = new
@@ -61,7 +63,9 @@ def break_up(
     episodes.append(replace(first, start=float(motion.seconds[at]), end=float(motion.seconds[at]) + 0.004))
     offset = float(motion.seconds[at])
     episodes += [
-        replace(e, start=e.start + offset, end=e.end + offset, a=e.a + whole, b=e.b + whole if e.b >= 0 else -1)
+        replace(
+            e, start=e.start + offset, end=e.end + offset, a=e.a + whole, b=e.b + whole if e.b >= 0 else -1
+        )
         for e in after.episodes
     ]
     velocity = motion.velocity[:at, :1] + np.cross(spin, reach)
@@ -69,7 +73,9 @@ def break_up(
         Motion(
             seconds=motion.seconds,
             per_frame=motion.per_frame,
-            origin=joined(motion.origin, after.origin, motion.origin[:at, :1] + np.einsum("sij,bj->sbi", matrix, arms)),
+            origin=joined(
+                motion.origin, after.origin, motion.origin[:at, :1] + np.einsum("sij,bj->sbi", matrix, arms)
+            ),
             quaternion=joined(motion.quaternion, after.quaternion, turns),
             centre=joined(motion.centre, after.centre, motion.centre[:at, :1] + reach),
             velocity=_stilled(joined(motion.velocity, after.velocity, velocity), at),
@@ -114,7 +120,11 @@ def _started(motion: Motion, body: Body, shards: Sequence[Body], at: int) -> lis
         turn = quaternion_product((w, x, y, z), shard.quaternion)
         place = motion.origin[at, 0] + arm
         solid = shard.solids[0]
-        extent = np.asarray(solid.sizes if solid.kind == "box" else (max(solid.sizes[:2]), max(solid.sizes[:2]), solid.sizes[2]))
+        extent = np.asarray(
+            solid.sizes
+            if solid.kind == "box"
+            else (max(solid.sizes[:2]), max(solid.sizes[:2]), solid.sizes[2])
+        )
         low = float(np.abs(quaternion_matrix(np.asarray(turn))[2]) @ extent)
         place[2] = max(place[2], low + 0.001)
         velocity = fall + np.cross(0.5 * spin, arm) + matrix @ np.asarray(shard.velocity)

@@ -8,8 +8,18 @@ from dataclasses import dataclass, field, replace
 from numpy.random import Generator
 
 from filmwright.world.bodies import (
-    LYING, UPRIGHT, Body, Quaternion, axis_quaternion, bottle, glass, half_size, lighthouse, plain,
-    quaternion_product, rounded,
+    LYING,
+    UPRIGHT,
+    Body,
+    Quaternion,
+    axis_quaternion,
+    bottle,
+    glass,
+    half_size,
+    lighthouse,
+    plain,
+    quaternion_product,
+    rounded,
 )  # fmt: skip
 from filmwright.world.looks import COLOUR
 from filmwright.world.mechanics import Push
@@ -52,6 +62,7 @@ class Layout:
 
 
 def turned(yaw: float, base: Quaternion = UPRIGHT) -> Quaternion:
+    """The turn `base` followed by one of `yaw` radians about the vertical."""
     return quaternion_product(axis_quaternion(Z, yaw), base)
 
 
@@ -70,7 +81,7 @@ def composite(subject: int, spec: SubjectSpec, rng: Generator, *, scale: float =
     if spec.kind == "bottle":
         shapes, solids, rise = bottle(half_size(spec.size, 1.20 * jitter))
     elif spec.kind == "glass":
-        shapes, solids, rise = glass(half_size(spec.size, 1.10 * jitter))
+        shapes, solids, rise = glass(half_size(spec.size, 1.30 * jitter))
     elif spec.kind == "lighthouse":
         shapes, solids, rise = lighthouse(half_size(spec.size, 1.50 * jitter), COLOUR[spec.colour])
     else:
@@ -84,15 +95,23 @@ def first_radius(body: Body) -> float:
 
 
 def heading_sign(script: Script) -> float:
+    """-1 for a script that goes left, else 1."""
     return -1.0 if script.direction == "left" else 1.0
 
 
 def somewhere(rng: Generator) -> tuple[float, float]:
+    """A place (x, y) near the middle, metres."""
     return float(rng.uniform(-0.15, 0.15)), float(rng.uniform(-0.15, 0.15))
 
 
 def arrange(
-    rng: Generator, bodies: list[Body], *, height: float = 0.45, low: bool = False, zoom: float = 1.0, **facts: float
+    rng: Generator,
+    bodies: list[Body],
+    *,
+    height: float = 0.45,
+    low: bool = False,
+    zoom: float = 1.0,
+    **facts: float,
 ) -> Layout:
     """Bodies under a plain view whose centre is `height` metres above the floor."""
     return Layout(

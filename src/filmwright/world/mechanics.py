@@ -1,38 +1,33 @@
 """Rigid bodies through time: body plans in, motion and contacts out, by MuJoCo.
 
-Contacts are springs and dampers in acceleration space (MuJoCo's direct `solref`), which do not depend on mass. The
-damping that gives a stated restitution is found by running the same recursion that MuJoCo integrates (see
-`contact_spring`), so a ball of restitution 0.8 does rebound with 0.8 of its speed. Friction has its own, critically
-fast reference, so that bouncy things grip as well as dull ones.
+Steps of half a millisecond are fine enough for rest and rolling, not for an impact, whose rebound would depend on
+where within a step it begins. So a stretch in which a new contact begins is taken back and run again with steps
+eight times as fine, contact springs tuned to them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from filmwright.world.bodies import MATERIAL, Body, Solid, quaternion_matrix
+from filmwright.world.bodies import Body, quaternion_matrix
+from filmwright.world.mjcf import contact_spring, root, to_mjcf, written_order
 
-__all__ = ["BOUNCE", "GRAVITY", "GRIP", "Episode", "Motion", "Push", "contact_spring", "run", "traces_a_frame"]
+__all__ = ["Episode", "Motion", "Push", "run", "traces_a_frame"]
 
-GRAVITY = 9.81
-STIFFNESS = 500.0  # rad/s of the contact spring: 5 m/s dents about 8 mm
 STEPS = 128  # physics steps a frame at 16 fps, others in proportion: 0.49 ms
 TRACE = 8  # steps between two traced states
+FINER = 8  # how much finer an impact is stepped
+FINE_TRACES = 3  # traced states after an impact's beginning that are stepped finely: it lasts two at most
+CROWD = 4  # more free bodies than this are stepped half as finely, impacts too
+CALM = 0.05  # seconds without a new contact after which forces are sampled once a traced state
+ABSENT = 0.012  # seconds without contact after which the next one is new
 IMPACT = 0.06  # seconds of a contact whose force counts as its impulse
-RING = 32  # corners of a frustum's rim
-CALM = 96  # steps without a new contact after which forces are sampled once a trace
-ABSENT = 24  # steps without contact after which the next one is new
 GAP = 0.012  # seconds without force that end a contact
-
-GRIP: dict[str, float] = {"wood": 1.0, "marble": 0.75, "checker": 0.85, "grass": 1.1, "sand": 1.3, "sea": 1.0}
-BOUNCE: dict[str, float] = {"wood": 1.0, "marble": 1.0, "checker": 1.0, "grass": 0.80, "sand": 0.45, "sea": 1.0}
 
 Array = NDArray[np.float64]
 
@@ -65,134 +60,6 @@ class Motion:
     depth: float  # metres: the deepest penetration of any contact
 
 
-@lru_cache(maxsize=256)
-def contact_spring(restitution: float, step: float) -> tuple[float, float]:
-    """Stiffness (1/s2) and damping (1/s) of MuJoCo's direct `solref` that give a restitution at a time step.
-
-    Runs the semi-implicit Euler recursion of a body on a one-sided damped spring for several speeds and phases of
-    first touch and bisects the damping.
-    """
-    stiffness = STIFFNESS**2
-    speed, phase = (x.ravel() for x in np.meshgrid(np.array([2.0, 3.0, 4.0, 5.0]), np.arange(8) / 8.0))
-
-    def rebound(damping: float) -> float:
-        v, r = -speed, -speed * step * phase
-        for _ in range(int(0.05 / step)):
-            a = np.where(r < 0.0, np.maximum(-damping * v - stiffness * r, -GRAVITY), -GRAVITY)
-            v = np.where((r >= 0.0) & (v > 0.0), v, v + a * step)  # free again: hold the speed
-            r = r + v * step
-        return float(np.mean(v / speed))
-
-    low, high = 0.0, 2.0 * STIFFNESS
-    for _ in range(24):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if rebound(middle) > restitution else (low, middle)
-    return stiffness, 0.5 * (low + high)
-
-
-def _mesh(solid: Solid) -> str:
-    """The vertices of a frustum, `RING` a rim, as MJCF wants them."""
-    bottom, top, half = solid.sizes
-    turn = np.arange(RING) * (2.0 * np.pi / RING)
-    ring = np.stack([np.cos(turn), np.sin(turn)], -1)
-    points = np.concatenate(
-        [np.c_[ring * bottom, np.full(RING, -half)], np.c_[ring * max(top, 1e-3), np.full(RING, half)]]
-    )
-    return " ".join(f"{x:.6g}" for x in points.ravel())
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{v:.9g}" for v in values)
-
-
-def _geom(solid: Solid, name: str, density: float, meshes: list[str]) -> str:
-    pose = f'pos="{_numbers(solid.position)}" quat="{_numbers(solid.quaternion)}"'
-    tail = f'{pose} density="{density * solid.weight:.6g}" contype="0" conaffinity="0"'
-    a, b, c = solid.sizes
-    if solid.kind == "frustum":
-        meshes.append(f'<mesh name="{name}" vertex="{_mesh(solid)}"/>')
-        return f'<geom name="{name}" type="mesh" mesh="{name}" {tail}/>'
-    size = {"sphere": (a,), "box": (a, b, c), "capsule": (a, b), "cylinder": (a, b)}[solid.kind]
-    return f'<geom name="{name}" type="{solid.kind}" size="{_numbers(size)}" {tail}/>'
-
-
-def _pair(
-    first: str, second: str, *, friction: float, restitution: float, rolling: float, step: float, round_: bool
-) -> str:
-    stiffness, damping = contact_spring(round(restitution, 3), step)
-    torsion = min(0.004, 0.02 * friction)
-    return (
-        f'<pair geom1="{first}" geom2="{second}" condim="{6 if rolling > 0 else 4 if round_ else 3}" '
-        f'friction="{friction:.4g} {friction:.4g} {torsion} {rolling:.4g} {rolling:.4g}" '
-        f'solref="{-stiffness:.9g} {-damping:.9g}" solimp="0.99 0.99 0.001 0.5 2" '
-        f'solreffriction="-1 {-0.5 / step:.6g}"/>'
-    )
-
-
-def _mjcf(bodies: Sequence[Body], setting: str, step: float) -> tuple[str, list[int]]:
-    """The model of all bodies on their ground, and the plan index of every geom (-1: the ground)."""
-    meshes: list[str] = []
-    text: list[list[str]] = [[] for _ in bodies]
-    names: list[tuple[str, int, str]] = []
-    owners = [-1]
-    roots = [_root(bodies, i) for i in range(len(bodies))]
-    order = [i for i in range(len(bodies)) if bodies[i].parent is None]
-    order = [j for i in order for j in [i, *(k for k in range(len(bodies)) if roots[k] == i and k != i)]]
-    for i in order:
-        body = bodies[i]
-        density = MATERIAL[body.material].density * body.density
-        joint = '<freejoint/>' if body.joint == "free" else ""
-        if body.joint == "hinge":
-            joint = f'<joint type="hinge" axis="{_numbers(body.hinge_axis)}"/>'
-        text[i].append(f'<body pos="{_numbers(body.position)}" quat="{_numbers(body.quaternion)}">{joint}')
-        for n, solid in enumerate(body.solids):
-            text[i].append(_geom(solid, f"s{i}_{n}", density, meshes))
-            names.append((f"s{i}_{n}", i, solid.kind))
-            owners.append(i)
-    world = []
-    for i in order:
-        if bodies[i].parent is None:
-            children = [line for k in order if roots[k] == i and k != i for line in (*text[k], "</body>")]
-            world += [*text[i], *children, "</body>"]
-    pairs = []
-    for n, (name, i, kind) in enumerate(names):
-        body, material = bodies[i], MATERIAL[bodies[i].material]
-        if setting != "sea" and body.joint != "fixed":
-            pairs.append(
-                _pair(
-                    "ground", name, step=step, rolling=body.rolling, round_=kind in ("sphere", "capsule"),
-                    friction=material.friction * GRIP[setting] if body.friction is None else body.friction,
-                    restitution=(material.restitution if body.restitution is None else body.restitution) * BOUNCE[setting],
-                )
-            )  # fmt: skip
-        for other, j, _ in names[n + 1 :]:
-            if roots[i] == roots[j] or (body.fragment and bodies[j].fragment):
-                continue
-            if body.joint == "fixed" or bodies[j].joint == "fixed":
-                continue
-            second = MATERIAL[bodies[j].material]
-            pairs.append(
-                _pair(
-                    name, other, step=step, rolling=0.0, round_=False,
-                    friction=math.sqrt(material.friction * second.friction),
-                    restitution=math.sqrt(material.restitution * second.restitution),
-                )
-            )  # fmt: skip
-    xml = (
-        f'<mujoco><option timestep="{step!r}" cone="elliptic" gravity="0 0 {-GRAVITY}" iterations="40" ls_iterations="20"/>'
-        f"<asset>{''.join(meshes)}</asset><worldbody>"
-        '<geom name="ground" type="plane" size="50 50 1" contype="0" conaffinity="0"/>'
-        f"{''.join(world)}</worldbody><contact>{''.join(pairs)}</contact></mujoco>"
-    )
-    return xml, owners
-
-
-def _root(bodies: Sequence[Body], i: int) -> int:
-    while (parent := bodies[i].parent) is not None:
-        i = parent
-    return i
-
-
 Push = Callable[[float, Array, Array, Array], None]
 """A force law: `push(seconds, qpos, qvel, xfrc)` writes [B+1,6] forces and torques in world axes."""
 
@@ -202,76 +69,130 @@ def traces_a_frame(fps: int) -> int:
     return max(1, round(STEPS * 16 / fps / TRACE))
 
 
+Touch = tuple[float, float, Array, Array, Array]
+"""One sample of the contacts: time, the seconds it stands for, geoms [C,2], normal forces [C], points [C,3]."""
+
+
+class _Stepper:
+    """A model in motion that notices new contacts and samples their forces."""
+
+    def __init__(self, xml: str) -> None:
+        self.model = mujoco.MjModel.from_xml_string(xml)
+        self.data = mujoco.MjData(self.model)
+        self.touches: list[Touch] = []
+        self.depth = 0.0
+        self.new_at = self.touched_at = -1.0  # seconds of the last new contact, of the last touch
+        self.usual = self.peak = 0  # most contacts at once, before and since the last look
+        self.looked_at = 0.0
+
+    def advance(self, steps: int, start: float, *, fine: bool) -> bool:
+        """Run `steps` steps from time `start`; whether a contact began that was not there before."""
+        model, data, began = self.model, self.data, False
+        step = float(model.opt.timestep)
+        for k in range(steps):
+            mujoco.mj_step(model, data)
+            touching = data.ncon
+            if not touching:
+                continue
+            now = start + k * step
+            if touching > self.usual or now - self.touched_at > ABSENT:
+                began, self.new_at, self.looked_at = True, now, now
+                self.usual = self.peak = touching
+            self.touched_at, self.peak = now, max(self.peak, touching)
+            if now - self.looked_at > CALM:
+                self.usual, self.peak, self.looked_at = self.peak, touching, now
+            coarse = not fine and now - self.new_at > CALM
+            if (coarse and k) or not data.nefc:
+                continue
+            contact = data.contact
+            address = contact.efc_address
+            force = data.efc_force[address]
+            force[address < 0] = 0.0  # touching without a force
+            share = step * steps if coarse else step
+            self.touches.append((now, share, contact.geom.copy(), force, contact.pos.copy()))
+            self.depth = max(self.depth, -float(contact.dist.min()))
+        return began
+
+    def kept(self) -> tuple[Array, Array, Array, int, float, tuple[float, float, int, int, float]]:
+        """All that `restore` needs to come back to this moment."""
+        data = self.data
+        memory = (self.new_at, self.touched_at, self.usual, self.peak, self.looked_at)
+        return (
+            data.qpos.copy(),
+            data.qvel.copy(),
+            data.qacc_warmstart.copy(),
+            len(self.touches),
+            self.depth,
+            memory,
+        )
+
+    def restore(
+        self, kept: tuple[Array, Array, Array, int, float, tuple[float, float, int, int, float]]
+    ) -> None:
+        """Back to the moment at which `kept` was asked."""
+        qpos, qvel, warm, touches, self.depth, memory = kept
+        self.data.qpos[:], self.data.qvel[:], self.data.qacc_warmstart[:] = qpos, qvel, warm
+        self.new_at, self.touched_at, self.usual, self.peak, self.looked_at = memory
+        del self.touches[touches:]
+
+
 def run(bodies: Sequence[Body], *, setting: str, fps: int, count: int, push: Push | None = None) -> Motion:
     """Simulate the plans for `count` traced states, `traces_a_frame(fps)` a frame; the first is the start.
 
     Body plans without a parent must precede their children. On the sea there is no ground: `push` holds things up.
     """
-    steps = TRACE * traces_a_frame(fps)
-    step = 1.0 / (fps * steps)
-    xml, owners = _mjcf(bodies, setting, step)
-    model = mujoco.MjModel.from_xml_string(xml)
-    data = mujoco.MjData(model)
-    order = _order(model, bodies)
+    crowd = sum(body.joint == "free" for body in bodies) > CROWD
+    steps = TRACE // 2 if crowd else TRACE
+    trace = 1.0 / (fps * traces_a_frame(fps))
+    plain, finer = trace / steps, trace / (steps * FINER)
+    xml, owners, bounces = to_mjcf(bodies, setting, plain)
+    stepper = _Stepper(xml)
+    model, data = stepper.model, stepper.data
+    springs = model.pair_solref.copy(), model.pair_solref.copy()
+    if not crowd:
+        for i, bounce in enumerate(bounces):
+            springs[1][i] = [-x for x in contact_spring(bounce, finer)]
+    order = _order(bodies)
     _start(model, data, bodies, order)
     qpos, qvel = np.empty((count, model.nq)), np.empty((count, model.nv))
-    raw: list[tuple[int, int, Array, Array, Array]] = []
-    depth = 0.0
-    calm, absent, usual, peak = 0, 0, 0, 0  # steps since a new contact, steps without any, most contacts lately
-    state, speed, forces = data.qpos, data.qvel, data.xfrc_applied
+    left = 0
     for s in range(count):
-        qpos[s], qvel[s] = state, speed
+        qpos[s], qvel[s] = data.qpos, data.qvel
         if s == count - 1:
             break
         if push is not None:
-            push(s * TRACE * step, state, speed, forces)
-        for k in range(TRACE):
-            mujoco.mj_step(model, data)
-            touching = data.ncon
-            if not touching:
-                absent += 1
+            push(s * trace, data.qpos, data.qvel, data.xfrc_applied)
+        if not left:
+            kept = stepper.kept()
+            if not stepper.advance(steps, s * trace, fine=False) or crowd:
                 continue
-            if touching > usual or absent > ABSENT:
-                calm, usual, peak = 0, touching, touching
-            calm, absent, peak = calm + 1, 0, max(peak, touching)
-            if calm % CALM == 0:
-                usual, peak = peak, touching
-            coarse = calm > CALM  # nothing new for a while: a sample a trace is enough
-            if coarse and k:
-                continue
-            contact = data.contact
-            address = contact.efc_address
-            if not data.nefc:  # touching without a force
-                continue
-            force = data.efc_force[address]
-            force[address < 0] = 0.0
-            raw.append((s * TRACE + k, TRACE if coarse else 1, contact.geom.copy(), force, contact.pos.copy()))
-            depth = max(depth, -float(contact.dist.min()))
+            stepper.restore(kept)
+            left = FINE_TRACES
+            model.opt.timestep, model.pair_solref[:] = finer, springs[1]
+        if stepper.advance(steps * FINER, s * trace, fine=True):
+            left = FINE_TRACES
+        left -= 1
+        if not left:
+            model.opt.timestep, model.pair_solref[:] = plain, springs[0]
     motion = _kinematics(model, bodies, order, qpos, qvel)
     return Motion(
-        seconds=np.arange(count) * TRACE * step,
-        per_frame=steps // TRACE,
-        episodes=_episodes(raw, owners, bodies, step),
-        depth=depth,
+        seconds=np.arange(count, dtype=np.float64) * trace,
+        per_frame=traces_a_frame(fps),
+        episodes=_episodes(stepper.touches, owners, bodies),
+        depth=stepper.depth,
         **motion,
     )
 
 
-def _order(model: mujoco.MjModel, bodies: Sequence[Body]) -> list[int]:
-    """MuJoCo's body id of every plan: ids run depth first, as `_mjcf` wrote them."""
-    roots = [_root(bodies, i) for i in range(len(bodies))]
-    written = [i for i in range(len(bodies)) if bodies[i].parent is None]
-    written = [j for i in written for j in [i, *(k for k in range(len(bodies)) if roots[k] == i and k != i)]]
+def _order(bodies: Sequence[Body]) -> list[int]:
+    """MuJoCo's body id of every plan."""
     ids = [0] * len(bodies)
-    for n, i in enumerate(written):
+    for n, i in enumerate(written_order(bodies)):
         ids[i] = n + 1
-    assert model.nbody == len(bodies) + 1
     return ids
 
 
-def _start(
-    model: mujoco.MjModel, data: mujoco.MjData, bodies: Sequence[Body], order: list[int]
-) -> None:
+def _start(model: mujoco.MjModel, data: mujoco.MjData, bodies: Sequence[Body], order: list[int]) -> None:
     """Velocities and angles; places and turns are in the model."""
     for body, ident in zip(bodies, order, strict=True):
         if body.joint == "fixed":
@@ -284,7 +205,9 @@ def _start(
         rotation = quaternion_matrix(data.qpos[q + 3 : q + 7].copy())
         offset = rotation @ model.body_ipos[ident]
         spin = np.asarray(body.spin)
-        data.qvel[v : v + 3] = np.asarray(body.velocity) - np.cross(spin, offset)  # plans give the centre's velocity
+        data.qvel[v : v + 3] = np.asarray(body.velocity) - np.cross(
+            spin, offset
+        )  # plans give the centre's velocity
         data.qvel[v + 3 : v + 6] = rotation.T @ spin
 
 
@@ -312,7 +235,10 @@ def _kinematics(
                 axis = np.asarray(body.hinge_axis)
                 turn = np.concatenate([np.cos(half)[:, None], np.sin(half)[:, None] * axis], -1)
                 local = _multiply(np.broadcast_to(np.asarray(body.quaternion), turn.shape), turn)
-                base, place = quaternion_matrix(np.asarray(body.quaternion, np.float64)), np.asarray(body.position)
+                base, place = (
+                    quaternion_matrix(np.asarray(body.quaternion, np.float64)),
+                    np.asarray(body.position),
+                )
                 rate = qvel[:, v, None] * (base @ axis)
                 if body.parent is None:
                     origin[:, i], quaternion[:, i], angular[:, i] = place, local, rate
@@ -342,11 +268,9 @@ def _multiply(a: Array, b: Array) -> Array:
     return np.concatenate([real, aw * bv + bw * av + np.cross(av, bv)], -1)
 
 
-def _episodes(
-    raw: list[tuple[int, int, Array, Array, Array]], owners: list[int], bodies: Sequence[Body], step: float
-) -> tuple[Episode, ...]:
-    """Per-step contact forces joined into contacts of root bodies."""
-    roots = {-1: -1} | {i: _root(bodies, i) for i in range(len(bodies))}
+def _episodes(touches: Sequence[Touch], owners: list[int], bodies: Sequence[Body]) -> tuple[Episode, ...]:
+    """Samples of contact forces joined into contacts of root bodies."""
+    roots = {-1: -1} | {i: root(bodies, i) for i in range(len(bodies))}
     root_of = [roots[owner] for owner in owners]
     open_: dict[tuple[int, int], list[float]] = {}  # start, last, impulse, weighted point
     done: list[Episode] = []
@@ -357,8 +281,7 @@ def _episodes(
         point = (x / weight, y / weight, z / weight)
         done.append(Episode(start=start, end=end, a=pair[0], b=pair[1], impulse=impulse, point=point))
 
-    for index, weight, geoms, forces, points in raw:
-        now = index * step
+    for now, seconds, geoms, forces, points in touches:
         for (g, h), force, point in zip(geoms.tolist(), forces.tolist(), points.tolist(), strict=True):
             if force <= 0.0:
                 continue
@@ -369,9 +292,9 @@ def _episodes(
             if pair in open_ and now - open_[pair][1] > GAP:
                 close(pair)
             entry = open_.setdefault(pair, [now, now, 0.0, 0.0, 0.0, 0.0, 0.0, now])
-            entry[1] = entry[7] = now + (weight - 1) * step
+            entry[1] = entry[7] = now + seconds
             if now - entry[0] <= IMPACT or entry[6] == 0.0:
-                share = force * weight * step
+                share = force * seconds
                 entry[2] += share
                 entry[3] += share * point[0]
                 entry[4] += share * point[1]

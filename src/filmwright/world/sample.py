@@ -44,9 +44,18 @@ class WorldClip:
 
 
 def take(
-    seed: int, part: str = "whole", *, width: int = 256, height: int = 160, num_frames: int = 33, fps: int = 16
+    seed: int,
+    part: str = "whole",
+    *,
+    width: int = 256,
+    height: int = 160,
+    num_frames: int = 33,
+    fps: int = 16,
 ) -> Take:
-    """Take `seed` of a part of the world: its script, simulated. Sizes in pixels; raises `BadRequest` as `write_script`."""
+    """Take `seed` of a part of the world: its script, simulated.
+
+    Sizes in pixels; raises `BadRequest` as `write_script` does.
+    """
     return simulate(write_script(seed, part, width=width, height=height, num_frames=num_frames, fps=fps))
 
 
@@ -117,13 +126,17 @@ def write_sample(
     *,
     on_progress: Callable[[int, int], None] | None = None,
     on_clip: Callable[[str, WorldClip], None] | None = None,
-    **shape: int,
+    width: int = 256,
+    height: int = 160,
+    num_frames: int = 33,
+    fps: int = 16,
+    compiled: bool | None = None,
 ) -> list[Path]:
     """Write clips `seed` .. `seed + count - 1` of a part of the world with their truth, and a contact sheet of all.
 
     For each clip `NAME.npz` (frames, ids, depth, flow, tracks, seen, states, camera) and `NAME.json` (script, log,
     contacts, captions, facts), then `sheet.png`. `on_progress(done, count)` is called after each clip, and
-    `on_clip(name, clip)` for whatever else is to be made of it; `shape` is width, height, num_frames, fps.
+    `on_clip(name, clip)` for whatever else is to be made of it; the rest is as in `world_clip`.
 
     Returns the files written. Raises `BadRequest` for a count below 1, `MediaError` if the folder cannot be written.
     """
@@ -135,7 +148,9 @@ def write_sample(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for n in range(count):
-            clip = world_clip(seed + n, part, **shape)
+            clip = world_clip(
+                seed + n, part, width=width, height=height, num_frames=num_frames, fps=fps, compiled=compiled
+            )
             name = f"{part}-{seed + n:06d}"
             written += _write_clip(folder, name, clip)
             rows.append((_label(clip), clip.rendered.frames))

@@ -11,12 +11,23 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from filmwright.world.bodies import (
-    MATERIAL, UPRIGHT, Body, Quaternion, Shape, Solid, axis_quaternion, boat, half_size, plain, quaternion_matrix,
+    MATERIAL,
+    UPRIGHT,
+    Body,
+    Quaternion,
+    Shape,
+    Solid,
+    axis_quaternion,
+    boat,
+    half_size,
+    plain,
+    quaternion_matrix,
     quaternion_product,
 )  # fmt: skip
 from filmwright.world.layout import Layout, arrange, composite, heading_sign, somewhere, turned, whole
 from filmwright.world.looks import sea_waves
-from filmwright.world.mechanics import GRAVITY, Push
+from filmwright.world.mechanics import Push
+from filmwright.world.mjcf import GRAVITY
 from filmwright.world.scene import Float, Script, SubjectSpec
 
 __all__ = ["dominoes", "floating", "pendulum", "resting_boat", "shatter", "stack", "topple"]
@@ -28,7 +39,7 @@ DRAG = 1.6  # share of the displaced water's mass a second that motion through i
 
 def stack(subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float) -> list[Body]:
     """Three to five cubes on each other, each turned a little."""
-    half = half_size(spec.size, 0.50 * float(rng.uniform(0.95, 1.05)))
+    half = half_size(spec.size, 0.43 * float(rng.uniform(0.95, 1.05)))
     count = int(rng.integers(3, 6))
     shape, solid, rise = plain("cube", half)
     return [
@@ -37,7 +48,11 @@ def stack(subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float) -
             material=spec.material,
             shapes=(shape,),
             solids=(solid,),
-            position=(x + float(rng.uniform(-0.1, 0.1)) * half, y + float(rng.uniform(-0.1, 0.1)) * half, (2 * i + 1) * rise),
+            position=(
+                x + float(rng.uniform(-0.1, 0.1)) * half,
+                y + float(rng.uniform(-0.1, 0.1)) * half,
+                (2 * i + 1) * rise,
+            ),
             quaternion=turned(float(rng.uniform(-0.25, 0.25))),
             tint=1.0 if i % 2 == 0 else 0.78,
             restitution=0.05,
@@ -46,20 +61,25 @@ def stack(subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float) -
     ]
 
 
-def dominoes(subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float, *, sign: float = 1.0) -> list[Body]:
-    """A row of four to seven standing tiles along x; the first of the list is where a push along `sign` begins."""
+def dominoes(
+    subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float, *, sign: float = 1.0, yaw: float = 0.5
+) -> list[Body]:
+    """A row of four to seven standing tiles; the first of the list is where a push along `sign` begins.
+
+    The row is turned by `yaw` from x, so that the camera sees more than edges.
+    """
     tall = half_size(spec.size, 0.92 * float(rng.uniform(0.95, 1.05)))
     sizes = (0.10 * tall, 0.42 * tall, tall)
     count = int(rng.integers(5, 8)) if tall < 0.30 else int(rng.integers(4, 7))
-    gap = 0.85 * tall
+    place = [sign * 0.85 * tall * (i - (count - 1) / 2.0) for i in range(count)]
     return [
         Body(
             subject=subject,
             material=spec.material,
             shapes=(Shape(kind="box", sizes=sizes),),
             solids=(Solid(kind="box", sizes=sizes),),
-            position=(x + sign * gap * (i - (count - 1) / 2.0), y, tall),
-            quaternion=turned(float(rng.uniform(-0.03, 0.03))),
+            position=(x + place[i] * math.cos(yaw), y + place[i] * math.sin(yaw), tall),
+            quaternion=turned(yaw + float(rng.uniform(-0.03, 0.03))),
             tint=1.0 if i % 2 == 0 else 0.72,
             friction=0.6,
             restitution=0.05,
@@ -68,22 +88,51 @@ def dominoes(subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float
     ]
 
 
-def _pushed(body: Body, rise: float, foot: float, sign: float, effort: float) -> Body:
-    """A standing body that starts to turn over the edge of its foot, `effort` times what it takes."""
+def _pushed(body: Body, rise: float, foot: float, sign: float, effort: float, yaw: float = 0.0) -> Body:
+    """A standing body that starts to turn over the edge of its foot, `effort` times what it takes, along `yaw`."""
     climb = math.hypot(rise, foot) - rise
     rate = effort * math.sqrt(1.5 * GRAVITY * climb / (rise * rise + foot * foot))
-    return replace(body, velocity=(sign * rate * rise, 0.0, 0.0), spin=(0.0, sign * rate, 0.0))
+    along, across = sign * rate * math.cos(yaw), sign * rate * math.sin(yaw)
+    return replace(body, velocity=(along * rise, across * rise, 0.0), spin=(-across, along, 0.0))
+
+
+def _volume(solid: Solid) -> float:
+    """Cubic metres."""
+    a, b, c = solid.sizes
+    if solid.kind == "sphere":
+        return 4.0 / 3.0 * math.pi * a**3
+    if solid.kind == "box":
+        return 8.0 * a * b * c
+    if solid.kind == "capsule":
+        return math.pi * a * a * (4.0 / 3.0 * a + 2.0 * b)
+    if solid.kind == "cylinder":
+        return 2.0 * math.pi * a * a * b
+    return 2.0 / 3.0 * math.pi * c * (a * a + a * b + b * b)
+
+
+def _mass(bodies: Sequence[Body]) -> float:
+    """Kilograms of all, before the physics weighs them."""
+    return sum(
+        _volume(solid) * solid.weight * body.density * MATERIAL[body.material].density
+        for body in bodies
+        for solid in body.solids
+    )
+
+
+def _matched(striker: Body, target: Sequence[Body]) -> Body:
+    """The striker filled or hollowed to about the target's mass: a light ball could push nothing over."""
+    return replace(striker, density=min(6.0, max(0.4, 0.9 * _mass(target) / _mass([striker]))))
 
 
 def topple(script: Script, rng: Generator, striker: Body | None) -> Layout:
     """What stands falls over: hit by `striker`, or pushed."""
     spec, sign = script.subjects[0], heading_sign(script)
     x = sign * float(rng.uniform(-0.35, -0.15)) if striker is None else sign * float(rng.uniform(-0.05, 0.1))
-    more = [] if striker is None else [striker]
     if spec.kind == "dominoes":
-        row = dominoes(0, spec, rng, x * 0.4, 0.0, sign=sign)
+        yaw = float(rng.uniform(0.35, 0.65)) * (1.0 if rng.random() < 0.5 else -1.0)
+        row = dominoes(0, spec, rng, x * 0.4, 0.0, sign=sign, yaw=yaw)
         sizes = row[0].shapes[0].sizes
-        row[0] = _pushed(row[0], sizes[2], sizes[0], sign, float(rng.uniform(2.6, 3.4)))
+        row[0] = _pushed(row[0], sizes[2], sizes[0], sign, float(rng.uniform(2.6, 3.4)), yaw)
         return arrange(rng, row, zoom=0.92)
     if spec.kind == "stack":
         cubes = stack(0, spec, rng, x, 0.0)
@@ -91,20 +140,25 @@ def topple(script: Script, rng: Generator, striker: Body | None) -> Layout:
             speed = float(rng.uniform(0.9, 1.3))
             for i in range(1, len(cubes)):
                 share = i / (len(cubes) - 1)
-                cubes[i] = replace(cubes[i], velocity=(sign * speed * share, 0.0, 0.0), spin=(0.0, sign * 1.5 * share, 0.0))
-        return arrange(rng, [*cubes, *more], height=0.55)
+                cubes[i] = replace(
+                    cubes[i], velocity=(sign * speed * share, 0.0, 0.0), spin=(0.0, sign * 1.5 * share, 0.0)
+                )
+        more = [] if striker is None else [_matched(striker, cubes)]
+        return arrange(rng, [*cubes, *more], height=0.6)
     if spec.kind in ("cylinder", "capsule"):
         body, rise = whole(0, spec, rng, slender=1.9, scale=1.25)
         foot = body.shapes[0].sizes[0] if spec.kind == "cylinder" else 0.02
     else:
         body, rise = composite(0, spec, rng, scale=0.85 if spec.kind == "lighthouse" else 1.05)
         foot = 0.40 * rise
-    body = replace(body, position=(x, 0.0, rise), quaternion=turned(float(rng.uniform(-0.5, 0.5))), friction=0.7)
+    body = replace(
+        body, position=(x, 0.0, rise), quaternion=turned(float(rng.uniform(-0.5, 0.5))), friction=0.7
+    )
     if striker is None:
         body = _pushed(body, rise, foot, sign, float(rng.uniform(1.15, 1.6)))
         if spec.kind == "capsule":
             body = _pushed(body, rise, 0.35 * rise, sign, 0.6)
-    return arrange(rng, [body, *more], height=0.55)
+    return arrange(rng, [body] if striker is None else [body, _matched(striker, [body])], height=0.55)
 
 
 def pendulum(script: Script, rng: Generator) -> Layout:
@@ -120,7 +174,12 @@ def pendulum(script: Script, rng: Generator) -> Layout:
         material=spec.material,
         shapes=(
             Shape(kind="sphere", sizes=(radius, 0, 0), position=(0, 0, -length)),
-            Shape(kind="cone", sizes=(rod, rod, length / 2), position=(0, 0, -length / 2), colour=(0.25, 0.25, 0.27)),
+            Shape(
+                kind="cone",
+                sizes=(rod, rod, length / 2),
+                position=(0, 0, -length / 2),
+                colour=(0.25, 0.25, 0.27),
+            ),
         ),
         solids=(Solid(kind="sphere", sizes=(radius, 0, 0), position=(0, 0, -length)),),
         position=(0.0, 0.0, pivot),
@@ -136,7 +195,12 @@ def pendulum(script: Script, rng: Generator) -> Layout:
         shapes=(
             Shape(kind="box", sizes=(wide + post, post, post), position=(0, 0, pivot + post), colour=timber),
             *(
-                Shape(kind="box", sizes=(post, post, pivot / 2), position=(side * wide, 0, pivot / 2), colour=timber)
+                Shape(
+                    kind="box",
+                    sizes=(post, post, pivot / 2),
+                    position=(side * wide, 0, pivot / 2),
+                    colour=timber,
+                )
                 for side in (-1.0, 1.0)
             ),
         ),
@@ -153,11 +217,13 @@ def pendulum(script: Script, rng: Generator) -> Layout:
 def shatter(script: Script, rng: Generator) -> Layout:
     """A bottle or glass falls; at its first touch it is replaced by its shards."""
     spec = script.subjects[0]
-    body, rise = composite(0, spec, rng, scale=0.9)
-    height = min(float(rng.uniform(0.60, 1.0)), 1.8 - 2.0 * rise)
+    body, rise = composite(0, spec, rng)
+    height = min(float(rng.uniform(0.60, 1.0)), 1.7 - 2.0 * rise)
     x, y = somewhere(rng)
     about = float(rng.uniform(-math.pi, math.pi))
-    lean = quaternion_product(axis_quaternion((math.cos(about), math.sin(about), 0.0), float(rng.uniform(0.0, 0.3))), UPRIGHT)
+    lean = quaternion_product(
+        axis_quaternion((math.cos(about), math.sin(about), 0.0), float(rng.uniform(0.0, 0.3))), UPRIGHT
+    )
     body = replace(body, position=(x, y, rise + height), quaternion=lean)
     layout = arrange(rng, [body], height=0.80, low=True, drop_height=height)
     return replace(layout, shards=_shards(body, spec, rng))
@@ -190,8 +256,15 @@ def _shards(body: Body, spec: SubjectSpec, rng: Generator) -> tuple[Body, ...]:
     for shape in body.shapes:
         low, high, half = shape.sizes
         radius, z = 0.5 * (low + high), shape.position[2]
-        if radius < 0.2 * abs(body.shapes[0].sizes[0]) or half < 0.2 * radius:  # stem and foot stay in one piece
-            piece(replace(shape, position=(0, 0, 0)), Solid(kind="frustum", sizes=shape.sizes), (0.0, 0.0, z), UPRIGHT)
+        if (
+            radius < 0.2 * abs(body.shapes[0].sizes[0]) or half < 0.2 * radius
+        ):  # stem and foot stay in one piece
+            piece(
+                replace(shape, position=(0, 0, 0)),
+                Solid(kind="frustum", sizes=shape.sizes),
+                (0.0, 0.0, z),
+                UPRIGHT,
+            )
             continue
         parts = 5 if radius > 0.08 else 3
         rings = 2 if half > 1.3 * radius else 1
@@ -200,9 +273,18 @@ def _shards(body: Body, spec: SubjectSpec, rng: Generator) -> tuple[Body, ...]:
             for k in range(parts):
                 angle = 2.0 * math.pi * (k + 0.5 * ring + float(rng.uniform(-0.1, 0.1))) / parts
                 width = 0.9 * radius * math.sin(math.pi / parts)
-                box = (max(0.012, 0.06 * radius), max(width, 0.02), half / rings * float(rng.uniform(0.75, 0.95)))
+                box = (
+                    max(0.012, 0.06 * radius),
+                    max(width, 0.02),
+                    half / rings * float(rng.uniform(0.75, 0.95)),
+                )
                 place = (0.9 * radius * math.cos(angle), 0.9 * radius * math.sin(angle), middle)
-                piece(Shape(kind="box", sizes=box), Solid(kind="box", sizes=box), place, axis_quaternion((0.0, 0.0, 1.0), angle))
+                piece(
+                    Shape(kind="box", sizes=box),
+                    Solid(kind="box", sizes=box),
+                    place,
+                    axis_quaternion((0.0, 0.0, 1.0), angle),
+                )
     return tuple(found)
 
 
@@ -293,6 +375,8 @@ def _buoyancy(waves: Float, cells: Sequence[tuple[Array, float, float]]) -> Push
             forces[i + 1, :3] = force.sum(0)
             forces[i + 1, 3:] = np.cross(arms, force).sum(0)
             if len(points) == 1:  # a ball's rolling in the water dies away too
-                forces[i + 1, 3:] -= 0.4 * WATER * volume * half * half * float(under[0]) * (matrix @ rate[3:])
+                forces[i + 1, 3:] -= (
+                    0.4 * WATER * volume * half * half * float(under[0]) * (matrix @ rate[3:])
+                )
 
     return push

@@ -12,11 +12,31 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
-from filmwright.world.bodies import LYING, MATERIAL, UPRIGHT, Body, axis_quaternion, car, half_size, quaternion_product, rounded
+from filmwright.world.bodies import (
+    LYING,
+    MATERIAL,
+    UPRIGHT,
+    Body,
+    axis_quaternion,
+    car,
+    half_size,
+    quaternion_product,
+    rounded,
+)
 from filmwright.world.layout import (
-    Layout, arrange, bystanders, composite, first_radius, heading_sign, run_seconds, somewhere, standing, turned, whole,
+    Layout,
+    arrange,
+    bystanders,
+    composite,
+    first_radius,
+    heading_sign,
+    run_seconds,
+    somewhere,
+    standing,
+    turned,
+    whole,
 )  # fmt: skip
-from filmwright.world.mechanics import BOUNCE, GRAVITY, GRIP
+from filmwright.world.mjcf import BOUNCE, GRAVITY, GRIP
 from filmwright.world.scene import Script, SubjectSpec
 from filmwright.world.setpieces import dominoes, floating, pendulum, resting_boat, shatter, stack, topple
 
@@ -38,7 +58,7 @@ def _rest(script: Script, rng: Generator) -> Layout:
     scale = 0.85 if others else 1.0
     if spec.kind in ("stack", "dominoes"):
         build = stack if spec.kind == "stack" else dominoes
-        return arrange(rng, [*build(0, spec, rng, x, y), *others])
+        return arrange(rng, [*build(0, spec, rng, x, y), *others], height=0.6 if spec.kind == "stack" else 0.45)
     if spec.kind == "car":
         yaw = float(rng.uniform(-0.9, 0.9)) + (math.pi if rng.random() < 0.5 else 0.0)
         return arrange(rng, [*_car(0, spec, rng, x, y, 0.0, yaw, scale=scale), *others])
@@ -64,7 +84,15 @@ def _drop(script: Script, rng: Generator) -> Layout:
 
 
 def _roller(
-    subject: int, spec: SubjectSpec, rng: Generator, speed: float, x: float, y: float, *, drift: float = 0.0, scale: float = 1.0
+    subject: int,
+    spec: SubjectSpec,
+    rng: Generator,
+    speed: float,
+    x: float,
+    y: float,
+    *,
+    drift: float = 0.0,
+    scale: float = 1.0,
 ) -> tuple[Body, float]:
     """Something that rolls along x at `speed` m/s (signed) without slipping, now at (x, y); and its radius."""
     body, rise = whole(subject, spec, rng, scale=scale)
@@ -137,7 +165,9 @@ def _roll(script: Script, rng: Generator) -> Layout:
 def _slide(script: Script, rng: Generator) -> Layout:
     spec, sign = script.subjects[0], heading_sign(script)
     body, rise = composite(0, spec, rng)
-    friction = min(MATERIAL[spec.material].friction * GRIP[script.setting], 0.20 if spec.kind == "glass" else 0.30)
+    friction = min(
+        MATERIAL[spec.material].friction * GRIP[script.setting], 0.20 if spec.kind == "glass" else 0.30
+    )
     length = float(rng.uniform(1.3, 1.8))
     speed = sign * math.sqrt(2.0 * friction * GRAVITY * length)
     _, y = somewhere(rng)
@@ -180,13 +210,19 @@ def _collide(script: Script, rng: Generator) -> Layout:
         runner = _car(0, first, rng, x, y, speed, 0.0 if sign > 0 else math.pi, scale=0.8)
     elif first.kind in ("cube", "cone"):
         body, rise = whole(0, first, rng, scale=0.85)
-        runner = [replace(body, position=(x, y, rise), velocity=(sign * (speed + 0.5), 0.0, 0.0), friction=0.10)]
+        runner = [
+            replace(body, position=(x, y, rise), velocity=(sign * (speed + 0.5), 0.0, 0.0), friction=0.10)
+        ]
     else:
         runner = [_roller(0, first, rng, sign * speed, x, y, scale=0.85)[0]]
     struck, rise = whole(1, second, rng, scale=0.85)
     turn = turned(float(rng.uniform(-0.4, 0.4)))
     if second.kind == "capsule":
-        struck, turn, rise = replace(struck, solids=tuple(map(rounded, struck.solids))), turned(0.0, LYING), first_radius(struck)
+        struck, turn, rise = (
+            replace(struck, solids=tuple(map(rounded, struck.solids))),
+            turned(0.0, LYING),
+            first_radius(struck),
+        )
     struck = replace(
         struck,
         position=(sign * float(rng.uniform(0.1, 0.25)), 0.0, rise),
@@ -202,11 +238,8 @@ def _topple(script: Script, rng: Generator) -> Layout:
     if len(script.subjects) > 1:
         sign = heading_sign(script)
         x = -sign * float(rng.uniform(1.15, 1.3))
-        heavy = script.subjects[0].kind in ("stack", "lighthouse")
-        speed = sign * float(rng.uniform(2.2, 2.8) if heavy else rng.uniform(1.9, 2.5))
-        ball, _ = _roller(1, script.subjects[1], rng, speed, x, 0.0, scale=1.1 if heavy else 0.95)
-        wanted = 600.0 if heavy else 240.0  # kg/m3: a rubber ball is filled, so that it can push at all
-        striker = replace(ball, density=min(5.0, max(0.6, wanted / MATERIAL[ball.material].density)))
+        speed = sign * float(rng.uniform(1.9, 2.5))
+        striker, _ = _roller(1, script.subjects[1], rng, speed, x, 0.0, scale=0.95)
     return topple(script, rng, striker)
 
 

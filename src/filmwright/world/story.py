@@ -35,7 +35,10 @@ def instances(bodies: Sequence[Body]) -> list[int]:
 
 
 def contacts_of(motion: Motion, bodies: Sequence[Body], fps: int, num_frames: int) -> tuple[Contact, ...]:
-    """The contact log: every meeting after the start whose impulse is worth a sound (over 0.02 s of the lighter body's weight)."""
+    """The contact log: every meeting after the start whose impulse is worth a sound.
+
+    That is, over 0.02 s of the lighter body's weight.
+    """
     index = {plan: n for n, plan in enumerate(instances(bodies))}
     found = []
     for e in motion.episodes:
@@ -175,7 +178,9 @@ def _single(who: int, x: _Track, kind: str, camera: CameraPose) -> list[Happenin
             log.append(Happening(seconds=float(x.t[a]), what="falls", who=who, amount=drop))
             if b < len(x.t):
                 log.append(Happening(seconds=float(x.t[b]), what="lands", who=who))
-    toppled = kind in ("cylinder", "capsule", "bottle", "glass", "lighthouse", "cone") and float(x.tilt.max()) > 0.9
+    toppled = (
+        kind in ("cylinder", "capsule", "bottle", "glass", "lighthouse", "cone") and float(x.tilt.max()) > 0.9
+    )
     upright = abs(float(quaternion_matrix(np.asarray(x.body.quaternion, np.float64))[2, 2])) > 0.9
     if toppled and upright and not fallen:
         log.append(_topples(who, x, camera, 1.0))
@@ -208,7 +213,9 @@ def _travel(who: int, x: _Track, kind: str, camera: CameraPose, fallen: bool) ->
         return []
     heading = x.velocity[moving][:, :2] / flat[moving, None]
     turning = x.angular[moving]
-    along = turning[:, 1] * heading[:, 0] - turning[:, 0] * heading[:, 1]  # about the axis that rolling turns about
+    along = (
+        turning[:, 1] * heading[:, 0] - turning[:, 0] * heading[:, 1]
+    )  # about the axis that rolling turns about
     share = float(np.median(along * x.centre[moving, 2] / flat[moving]))
     what = "rolls" if kind == "car" or share > 0.5 else "slides"
     start = int(np.argmax(moving))
@@ -244,7 +251,11 @@ def _row(who: int, own: list[_Track], kind: str) -> list[Happening]:
     else:
         down = [x.centre[0, 2] - x.centre[:, 2] for x in own]
         fallen = [x for x, d in zip(own, down, strict=True) if float(d.max()) > 0.08]
-        starts = [float(x.t[int(np.argmax(d > 0.08))]) for x, d in zip(own, down, strict=True) if float(d.max()) > 0.08]
+        starts = [
+            float(x.t[int(np.argmax(d > 0.08))])
+            for x, d in zip(own, down, strict=True)
+            if float(d.max()) > 0.08
+        ]
     if fallen:
         return [Happening(seconds=min(starts), what="topples", who=who, amount=float(len(fallen)))]
     if all(float(np.linalg.norm(x.centre - x.centre[0], axis=-1).max()) < 0.05 for x in own):
@@ -256,7 +267,9 @@ def _swings(who: int, x: _Track, camera: CameraPose) -> list[Happening]:
     swing = float(np.ptp(x.centre[:, 0]))
     quarter = int(np.searchsorted(x.t, 0.25))
     way = viewed_direction(x.centre[quarter] - x.centre[0], camera)
-    return [Happening(seconds=0.0, what="swings", who=who, direction=way, amount=swing)] if swing > 0.1 else []
+    return (
+        [Happening(seconds=0.0, what="swings", who=who, direction=way, amount=swing)] if swing > 0.1 else []
+    )
 
 
 def _hits(script: Script, motion: Motion, bodies: Sequence[Body], tracks: list[_Track]) -> list[Happening]:
