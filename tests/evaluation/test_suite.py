@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from filmwright.evaluation.judging import paired
 from filmwright.evaluation.probes import evaluate_free_fall, evaluate_i2v, evaluate_vae
 from filmwright.evaluation.prompts import PromptRecord, Truth, free_fall_prompts, render_truth
 from filmwright.evaluation.reader import AttributeScore, Reader
@@ -122,18 +123,15 @@ def test_an_unscored_attribute_is_left_out_and_said(reader: Reader, records, tru
     assert "colour, camera" in write_report(found, tmp_path).read_text()
 
 
-def test_wrong_numbers_and_kinds_of_clips_are_refused(trusting: Reader, records, truth_of, tmp_path: Path):
-    clip = truth_of(records[0]).frames
-
-    def judged(clips: list[np.ndarray]) -> None:
-        evaluate(lambda _: clips, trusting, records[:2], tmp_path, retake=False, samples=0, truth_of=truth_of)
-
+def test_wrong_numbers_and_kinds_of_clips_are_refused(trusting: Reader, records, tmp_path: Path):
+    clip = np.zeros((3, 8, 8, 3), np.uint8)
+    assert [r.index for r, _ in paired(records[:2], [clip, clip])] == [0, 1]
     with pytest.raises(BadRequest, match="1 clips came for 2"):
-        judged([clip])
+        list(paired(records[:2], [clip]))
     with pytest.raises(BadRequest, match="more than 2"):
-        judged([clip, clip, clip])
+        list(paired(records[:2], [clip, clip, clip]))
     with pytest.raises(BadRequest, match="uint8"):
-        judged([clip.astype(np.float32), clip])
+        list(paired(records[:2], [clip.astype(np.float32), clip]))
     with pytest.raises(BadRequest, match="at least two"):
         evaluate(lambda _: [clip], trusting, records[:1], tmp_path)
 

@@ -64,9 +64,9 @@ def test_later_latents_change_no_earlier_frames(vae: VAE, frames: torch.Tensor, 
 @pytest.mark.parametrize("chunk", [1, 2, 3])
 def test_chunk_by_chunk_equals_whole(vae: VAE, frames: torch.Tensor, chunk: int) -> None:
     z = vae.encode(frames)
-    memory, pieces = vae.start(), []
-    for start in range(0, z.shape[2], chunk):
-        pieces.append(vae.decode_chunk(z[:, :, start : start + chunk], memory, first=start == 0))
+    memory = vae.start()
+    starts = range(0, z.shape[2], chunk)
+    pieces = [vae.decode_chunk(z[:, :, s : s + chunk], memory, first=s == 0) for s in starts]
     assert torch.allclose(torch.cat(pieces, dim=2), vae.decode(z), atol=1e-5)
 
 

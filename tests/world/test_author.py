@@ -44,12 +44,17 @@ def test_a_seed_always_writes_the_same_script() -> None:
 def test_a_variant_has_what_was_forced_and_keeps_the_rest() -> None:
     base = write_script(4, "solo")
     changed = variant(base, colour="pink", setting="marble", light="night")
-    assert changed.subjects[0].colour == "pink" and changed.setting == "marble" and changed.light == "night"
+    assert changed.subjects[0].colour == "pink"
+    assert changed.setting == "marble"
+    assert changed.light == "night"
     assert (changed.event, changed.camera, changed.seed) == (base.event, base.camera, base.seed)
     rolled = variant(base, event="roll", subject="cylinder", direction="left")
-    assert rolled.event == "roll" and rolled.subjects[0].kind == "cylinder" and rolled.direction == "left"
+    assert rolled.event == "roll"
+    assert rolled.subjects[0].kind == "cylinder"
+    assert rolled.direction == "left"
     floated = variant(write_script(4, "whole"), event="float")
-    assert floated.setting == "sea" and floated.subjects[0].kind in ALLOWED["float"]
+    assert floated.setting == "sea"
+    assert floated.subjects[0].kind in ALLOWED["float"]
     for seed in range(30):
         check(variant(write_script(seed, "whole"), event="collide"))
 
@@ -79,7 +84,8 @@ def test_bad_requests_name_the_remedy() -> None:
         camera_path("crane", 33)
     with pytest.raises(BadRequest, match="wide"):
         camera_path("static", 33, lens="fisheye")
-    assert possible("ball", "roll", "wood", "tracking") and not possible("cube", "roll", "wood", "static")
+    assert possible("ball", "roll", "wood", "tracking")
+    assert not possible("cube", "roll", "wood", "static")
 
 
 @pytest.mark.parametrize("lens", LENSES)
@@ -87,9 +93,8 @@ def test_bad_requests_name_the_remedy() -> None:
 def test_camera_moves_are_proper_rotations_and_keep_the_target(move: str, lens: str) -> None:
     pose = camera_path(move, 33, lens=lens)
     identity = np.einsum("tij,tik->tjk", pose.rotation, pose.rotation)
-    assert np.allclose(identity, np.eye(3), atol=1e-5) and np.allclose(
-        np.linalg.det(pose.rotation), 1, atol=1e-5
-    )
+    assert np.allclose(identity, np.eye(3), atol=1e-5)
+    assert np.allclose(np.linalg.det(pose.rotation), 1, atol=1e-5)
     assert np.allclose(pose.fov, FOV[lens])
     if move != "tracking":
         seen = project(np.repeat([[0.0, 0.0, 0.5]], 33, 0), pose, 1.6)
@@ -106,12 +111,10 @@ def view_turn(move: str) -> tuple[float, float]:
 
 
 def test_moves_go_where_their_names_say_and_far_enough() -> None:
-    assert view_turn("pan-left")[0] == pytest.approx(22, abs=1) and view_turn("pan-right")[
-        0
-    ] == pytest.approx(-22, abs=1)
-    assert view_turn("tilt-up")[1] == pytest.approx(12, abs=1) and view_turn("tilt-down")[1] == pytest.approx(
-        -12, abs=1
-    )
+    assert view_turn("pan-left")[0] == pytest.approx(22, abs=1)
+    assert view_turn("pan-right")[0] == pytest.approx(-22, abs=1)
+    assert view_turn("tilt-up")[1] == pytest.approx(12, abs=1)
+    assert view_turn("tilt-down")[1] == pytest.approx(-12, abs=1)
     target = np.array([0.0, 0.0, 0.5])
     for move, ratio in (("push-in", 0.6), ("pull-back", 1 / 0.6)):
         distance = np.linalg.norm(camera_path(move, 33).eye - target, axis=-1)
@@ -145,7 +148,9 @@ def test_eye_and_amount_are_the_caller_s() -> None:
 
 
 def test_looks_differ_and_colours_stay_apart() -> None:
-    assert set(GROUND) == set(SETTINGS) and set(LIGHT) == set(LIGHTS) and set(COLOUR) == set(COLOURS)
+    assert set(GROUND) == set(SETTINGS)
+    assert set(LIGHT) == set(LIGHTS)
+    assert set(COLOUR) == set(COLOURS)
     for name, light in LIGHT.items():
         lit = {
             c: np.array(rgb) * (0.6 * np.array(light.sun) + np.array(light.ambient))
@@ -161,4 +166,6 @@ def test_looks_differ_and_colours_stay_apart() -> None:
     rng = np.random.default_rng(0)
     for mood in MOODS:
         look = look_for("wood", "noon", mood, rng)
-        assert look.grade == mood and np.linalg.norm(look.sun) == pytest.approx(1) and look.sun[2] > 0.5
+        assert look.grade == mood
+        assert np.linalg.norm(look.sun) == pytest.approx(1)
+        assert look.sun[2] > 0.5

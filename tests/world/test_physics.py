@@ -135,8 +135,10 @@ def test_shards_weigh_what_broke_and_appear_when_it_goes(subject: str) -> None:
     assert len(take.mass) >= 9
     first = take.stage.body == 1
     whole, pieces = take.stage.visible[:, first], take.stage.visible[:, ~first]
-    assert whole[0].all() and not whole[-1].any()
-    assert (whole.all(1) != pieces.all(1)).all() and (whole.any(1) == whole.all(1)).all()
+    assert whole[0].all()
+    assert not whole[-1].any()
+    assert (whole.all(1) != pieces.all(1)).all()
+    assert (whole.any(1) == whole.all(1)).all()
 
 
 def seen_share(take: Take) -> float:
@@ -157,7 +159,8 @@ def test_every_pair_happens_in_the_picture(event: str, subject: str) -> None:
     assert [h.seconds for h in take.log] == sorted(h.seconds for h in take.log)
     assert all(h.who < len(take.script.subjects) for h in take.log)
     stage = take.stage
-    assert stage.position.shape == (33, len(stage.kind), 3) and stage.rotation.shape == (
+    assert stage.position.shape == (33, len(stage.kind), 3)
+    assert stage.rotation.shape == (
         33,
         len(stage.kind),
         3,
@@ -171,7 +174,9 @@ def test_the_same_script_gives_the_same_bits() -> None:
     one, two = simulate(wanted), simulate(wanted)
     assert one.position.tobytes() == two.position.tobytes()
     assert one.stage.rotation.tobytes() == two.stage.rotation.tobytes()
-    assert one.contacts == two.contacts and one.log == two.log and one.facts == two.facts
+    assert one.contacts == two.contacts
+    assert one.log == two.log
+    assert one.facts == two.facts
 
 
 @pytest.mark.parametrize("direction", ["left", "right"])
@@ -187,7 +192,8 @@ def test_left_and_right_are_the_viewer_s(event: str, subject: str, direction: st
 def test_contacts_name_bodies_materials_and_frames() -> None:
     take = simulate(script("collide", "ball", seed=8))
     met = [c for c in take.contacts if c.b >= 0]
-    assert met and all(c.impulse > 0 for c in met)
+    assert met
+    assert all(c.impulse > 0 for c in met)
     first = met[0]
     assert {first.a, first.b} <= set(range(len(take.subject)))
     assert first.material_a == take.script.subjects[int(take.subject[first.a])].material

@@ -59,7 +59,7 @@ def evaluate(
         raise BadRequest(f"--out {out} is a file: name a folder")
 
     from filmwright.engine.generate import backbone_for
-    from filmwright.evaluation import prompts, suite
+    from filmwright.evaluation import probes, prompts, suite
     from filmwright.evaluation.reader import Reader
     from filmwright.evaluation.report import write_report
     from filmwright.weights.backbone import load_backbone
@@ -83,11 +83,11 @@ def evaluate(
     )
     if vae_clips:
         others = prompts.held_out_prompts(vae_clips, part=card.part, seed=seed + 1)
-        results.vae = suite.evaluate_vae(
+        results.vae = probes.evaluate_vae(
             makers.round_trip, (prompts.render_truth(r.script).frames for r in others)
         )
     if image_clips:
-        results.i2v = suite.evaluate_i2v(makers.from_image, judge, records[:image_clips], device=device)
+        results.i2v = probes.evaluate_i2v(makers.from_image, judge, records[:image_clips], device=device)
     results.settings = {
         "model": model,
         "weights": ", ".join(f"{net} {digest[:12]}" for net, digest in backbone.hashes.items()),

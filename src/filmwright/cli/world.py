@@ -68,8 +68,17 @@ def sample(
     def progress(done: int, total: int) -> None:
         typer.echo(f"{done}/{total} clips", err=True)
 
-    shape = {"width": width, "height": height, "num_frames": frames}
-    written = write_sample(out, count, seed, part, on_progress=progress, on_clip=film, **shape)
+    written = write_sample(
+        out,
+        count,
+        seed,
+        part,
+        on_progress=progress,
+        on_clip=film,
+        width=width,
+        height=height,
+        num_frames=frames,
+    )
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in [*written, *videos]]}))
     else:

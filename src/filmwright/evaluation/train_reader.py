@@ -185,7 +185,9 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * done))
         rng = np.random.default_rng([seed, step])
-        torch.manual_seed(seed * 1_000_003 + step)  # of dropout, so that a resumed run goes on as it would have
+        torch.manual_seed(
+            seed * 1_000_003 + step
+        )  # of dropout, so that a resumed run goes on as it would have
         chosen = _order(len(cache), step * batch, batch, seed)
         x = torch.from_numpy(np.stack([cache[i] for i in chosen])).to(device).float() / 255.0  # b s h w 3
         flip = torch.from_numpy(rng.random(len(chosen)) < 0.5)

@@ -7,7 +7,6 @@ pose (usually the centre of its bounding solid), long axis z. Collision solids m
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -200,7 +199,7 @@ def rounded(solid: Solid) -> Solid:
 
 def bottle(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], float]:
     """A bottle of height `2 half`, standing, its frame at mid height: body, shoulder, neck."""
-    radius, neck = 0.40 * half, 0.15 * half
+    radius, neck = 0.36 * half, 0.14 * half
     shapes = (
         Shape(kind="cone", sizes=(radius, radius, 0.55 * half), position=(0, 0, -0.45 * half)),
         Shape(kind="cone", sizes=(radius, neck, 0.17 * half), position=(0, 0, 0.27 * half)),
@@ -265,25 +264,52 @@ def car(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], Shape, Solid
 
 
 def boat(half: float) -> tuple[tuple[Shape, ...], tuple[Solid, ...], float]:
-    """A sailing boat of length `2 half` along x, its frame at the waterline: hull, deck, mast, sail; and its draught."""
+    """A sailing boat of length `2 half` along x, its frame at mid hull; and half the hull's depth."""
     depth = 0.22 * half
     hull = (0.62 * half, 0.34 * half, depth)
     tilt = axis_quaternion((0.0, 1.0, 0.0), math.pi / 2.0)
     white = (0.85, 0.85, 0.82)
     shapes = (
         Shape(kind="box", sizes=hull, striped=False),
-        Shape(kind="cone", sizes=(0.33 * half, 0.06 * half, 0.22 * half), position=(0.80 * half, 0, 0), quaternion=tilt, striped=False),
-        Shape(kind="cone", sizes=(0.20 * half, 0.33 * half, 0.08 * half), position=(-0.68 * half, 0, 0), quaternion=tilt, striped=False),
-        Shape(kind="cone", sizes=(0.035 * half, 0.03 * half, 0.62 * half), position=(0.05 * half, 0, 0.80 * half), colour=(0.30, 0.17, 0.08)),
-        Shape(kind="box", sizes=(0.27 * half, 0.015 * half, 0.38 * half), position=(-0.28 * half, 0, 0.92 * half), colour=white),
-        Shape(kind="box", sizes=(0.20 * half, 0.20 * half, 0.09 * half), position=(-0.34 * half, 0, depth + 0.07 * half), colour=white),
-    )  # fmt: skip
+        Shape(
+            kind="cone",
+            sizes=(0.33 * half, 0.06 * half, 0.22 * half),
+            position=(0.80 * half, 0, 0),
+            quaternion=tilt,
+            striped=False,
+        ),
+        Shape(
+            kind="cone",
+            sizes=(0.20 * half, 0.33 * half, 0.08 * half),
+            position=(-0.68 * half, 0, 0),
+            quaternion=tilt,
+            striped=False,
+        ),
+        Shape(
+            kind="cone",
+            sizes=(0.035 * half, 0.03 * half, 0.62 * half),
+            position=(0.05 * half, 0, 0.80 * half),
+            colour=(0.30, 0.17, 0.08),
+        ),
+        Shape(
+            kind="box",
+            sizes=(0.27 * half, 0.015 * half, 0.38 * half),
+            position=(-0.28 * half, 0, 0.92 * half),
+            colour=white,
+        ),
+        Shape(
+            kind="box",
+            sizes=(0.20 * half, 0.20 * half, 0.09 * half),
+            position=(-0.34 * half, 0, depth + 0.07 * half),
+            colour=white,
+        ),
+    )
     return shapes, (Solid(kind="box", sizes=hull),), depth
 
 
 def lighthouse(half: float, own: RGB) -> tuple[tuple[Shape, ...], tuple[Solid, ...], float]:
-    """A lighthouse of height `2 half`, its frame at mid height: five bands of the subject's colour and white, a lamp."""
-    bottom, top, bands = 0.40 * half, 0.24 * half, 5
+    """A lighthouse of height `2 half`, its frame at mid height: bands of the subject's colour and white, a lamp."""
+    bottom, top, bands = 0.34 * half, 0.22 * half, 5
     white = (0.85, 0.85, 0.83) if min(own) < 0.6 else (0.60, 0.05, 0.05)
     tower = 1.50 * half  # height of the banded part
     step = tower / bands
@@ -302,10 +328,28 @@ def lighthouse(half: float, own: RGB) -> tuple[tuple[Shape, ...], tuple[Solid, .
         )
     z = -half + tower
     shapes += [
-        Shape(kind="cone", sizes=(0.31 * half, 0.31 * half, 0.04 * half), position=(0, 0, z + 0.04 * half), colour=(0.08, 0.08, 0.09), striped=False),
-        Shape(kind="cone", sizes=(0.17 * half, 0.17 * half, 0.13 * half), position=(0, 0, z + 0.21 * half), colour=(0.98, 0.86, 0.42), striped=False),
-        Shape(kind="cone", sizes=(0.25 * half, 0.02 * half, 0.08 * half), position=(0, 0, z + 0.42 * half), colour=None, striped=False),
-    ]  # fmt: skip
+        Shape(
+            kind="cone",
+            sizes=(0.31 * half, 0.31 * half, 0.04 * half),
+            position=(0, 0, z + 0.04 * half),
+            colour=(0.08, 0.08, 0.09),
+            striped=False,
+        ),
+        Shape(
+            kind="cone",
+            sizes=(0.17 * half, 0.17 * half, 0.13 * half),
+            position=(0, 0, z + 0.21 * half),
+            colour=(0.98, 0.86, 0.42),
+            striped=False,
+        ),
+        Shape(
+            kind="cone",
+            sizes=(0.25 * half, 0.02 * half, 0.08 * half),
+            position=(0, 0, z + 0.42 * half),
+            colour=None,
+            striped=False,
+        ),
+    ]
     solids = (
         Solid(kind="frustum", sizes=(bottom, top, tower / 2), position=(0, 0, -half + tower / 2)),
         Solid(
@@ -316,20 +360,3 @@ def lighthouse(half: float, own: RGB) -> tuple[tuple[Shape, ...], tuple[Solid, .
         ),
     )
     return tuple(shapes), solids, half
-
-
-def moved(bodies: Sequence[Body], offset: Vector) -> list[Body]:
-    """The same bodies shifted by `offset` metres; children follow their parents."""
-    return [
-        body
-        if body.parent is not None
-        else replace(
-            body,
-            position=(
-                body.position[0] + offset[0],
-                body.position[1] + offset[1],
-                body.position[2] + offset[2],
-            ),
-        )
-        for body in bodies
-    ]

@@ -33,7 +33,7 @@ def break_up(
     if count < 2:
         return None
     total = float(motion.mass[0])
-    started = _started(motion, bodies[0], shards, at)
+    started = _started(motion, shards, at)
     weighed = run(started, setting=setting, fps=fps, count=1).mass.sum()
     started = [replace(b, density=b.density * total / float(weighed)) for b in started]
     after = run(started, setting=setting, fps=fps, count=count)
@@ -105,9 +105,8 @@ def _turned(quaternions: NDArray[np.float64], shards: Sequence[Body]) -> NDArray
     return found
 
 
-def _started(motion: Motion, body: Body, shards: Sequence[Body], at: int) -> list[Body]:
+def _started(motion: Motion, shards: Sequence[Body], at: int) -> list[Body]:
     """The shards in the world at the moment of the break, none of them in the floor."""
-    del body
     w, x, y, z = motion.quaternion[at, 0].tolist()
     matrix = quaternion_matrix(motion.quaternion[at, 0])
     spin = motion.angular[at, 0]

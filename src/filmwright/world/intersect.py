@@ -18,20 +18,28 @@ from torch import Tensor
 __all__ = [
     "COLUMNS",
     "FAR",
+    "NOTHING",
+    "OCCLUSION_REACH",
     "SEGMENT",
+    "SUN_RADIUS",
     "bounding_radius",
+    "coverage",
     "intersect_box",
     "intersect_cone",
     "intersect_round",
-    "to_local",
+    "open_sky",
+    "sunlight",
 ]
 
 SEGMENT = 32  # pixels of one row that share a frame, and are culled together
 FAR = 1000.0  # metres: the depth written where the ray meets nothing but sky
 COLUMNS = 24
 """Columns of the primitive table: position 0:3, rotation 3:12 (row major), sizes 12:15, kind 15, albedo 16:19,
-gloss 19, specular 20, stripes 21, bounding radius 22, unused 23."""
+gloss 19, specular 20, stripes 21, bounding radius 22, radius of a ball that darkens its surroundings as much 23."""
 
+NOTHING = 1e9  # key of a ray that meets nothing
+OCCLUSION_REACH = 3.0  # radii within which a body takes ambient light from its surroundings
+SUN_RADIUS = 0.02  # tangent of half the sun's width: how fast a shadow's edge softens
 TINY = 1e-9
 
 
@@ -54,26 +62,23 @@ def to_local(table: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Te
 
 
 def local_ray(
-    slot: Tensor, ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor
+    origin: Tensor, direction: Tensor, table: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The rays of rows `slot` in the space of the primitives `table` [P,COLUMNS]."""
-    ox, oy, oz, dx, dy, dz = (v.index_select(0, slot) for v in (ox, oy, oz, dx, dy, dz))
+    """Rays [3,M,32] in the space of each row's primitive: six [M,32]."""
+    ox, oy, oz = origin.unbind(0)
+    dx, dy, dz = direction.unbind(0)
     px, py, pz = to_local(table, ox - table[:, 0:1], oy - table[:, 1:2], oz - table[:, 2:3])
     qx, qy, qz = to_local(table, dx, dy, dz)
     return px, py, pz, qx, qy, qz
 
 
-def intersect_round(
-    slot: Tensor, entry: Tensor,
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Capsules, and spheres as capsules of length nought: rays [M,32] -> distance [M,32], margin [M,32], metres.
+def intersect_round(origin: Tensor, direction: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Capsules, and spheres as capsules of length nought: rays [3,M,32] -> distance [M,32], margin [M,32], metres.
 
     The ray enters the infinite cylinder around the axis; the axis point nearest to that entry, clamped to the
     segment, is the centre of the sphere that it really enters when the entry lies beyond an end.
     """
-    table = table.index_select(0, entry)
-    px, py, pz, qx, qy, qz = local_ray(slot, ox, oy, oz, dx, dy, dz, table)
+    px, py, pz, qx, qy, qz = local_ray(origin, direction, table)
     radius = table[:, 12:13]
     half = torch.where(table[:, 15:16] > 1.0, table[:, 13:14], torch.zeros_like(radius))
     a = torch.clamp(qx * qx + qy * qy, min=TINY)
@@ -99,17 +104,13 @@ def intersect_round(
     return t, torch.where(t > 0.0, margin, torch.full_like(margin, -FAR))
 
 
-def intersect_box(
-    slot: Tensor, entry: Tensor,
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Boxes by slabs: rays [M,32] -> distance [M,32], margin [M,32], metres.
+def intersect_box(origin: Tensor, direction: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes by slabs: rays [3,M,32] -> distance [M,32], margin [M,32], metres.
 
     Where the ray enters through face i and would leave through face j, its distance from their common edge is
     (t_out_j - t_in_i) |d_i d_j| / sqrt(d_i^2 + d_j^2); the smallest of the six is the margin.
     """
-    table = table.index_select(0, entry)
-    px, py, pz, qx, qy, qz = local_ray(slot, ox, oy, oz, dx, dy, dz, table)
+    px, py, pz, qx, qy, qz = local_ray(origin, direction, table)
     near, far, speed = [], [], []
     for p, q, size in ((px, qx, table[:, 12:13]), (py, qy, table[:, 13:14]), (pz, qz, table[:, 14:15])):
         s = torch.clamp(torch.abs(q), min=1e-6)
@@ -126,16 +127,12 @@ def intersect_box(
     return t, torch.where(t > 0.0, margin, torch.full_like(margin, -FAR))
 
 
-def intersect_cone(
-    slot: Tensor, entry: Tensor,
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, table: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Capped frustums: rays [M,32] -> distance [M,32], margin [M,32], metres.
+def intersect_cone(origin: Tensor, direction: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Capped frustums: rays [3,M,32] -> distance [M,32], margin [M,32], metres.
 
     The side is x^2 + y^2 = (r0 + k z)^2; its interval and the slab between the caps are intersected.
     """
-    table = table.index_select(0, entry)
-    px, py, pz, qx, qy, qz = local_ray(slot, ox, oy, oz, dx, dy, dz, table)
+    px, py, pz, qx, qy, qz = local_ray(origin, direction, table)
     bottom, top, half = table[:, 12:13], table[:, 13:14], table[:, 14:15]
     slope = (top - bottom) / (2.0 * half)
     middle = 0.5 * (top + bottom)
@@ -172,3 +169,42 @@ def intersect_cone(
     weight = speed * normal_speed / torch.sqrt(speed * speed + normal_speed * normal_speed + 1e-12)
     margin = torch.minimum(past_side, rim * weight)
     return t, torch.where(t > 0.0, margin, torch.full_like(margin, -FAR))
+
+
+# ------------------------------------------------------------------------------------------------ what margins mean
+
+
+def coverage(
+    t: Tensor, margin: Tensor, before: Tensor, own: Tensor, primitive: Tensor, pixel: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The share of a pixel that a primitive covers, and the key by which the nearest is found: a pixel whose centre
+    is hit beats one that is only touched. `before` is the distance the ray has come already, `own` [P,32] the
+    primitive that it starts from, `primitive` [P,1] the one that it asks, `pixel` a pixel's width in
+    radians."""  # fmt: skip
+    width = torch.clamp((t + before) * pixel, min=1e-6)
+    share = torch.clamp(0.5 + margin / width, min=0.0, max=1.0)
+    share = torch.where(own == primitive, torch.zeros_like(share), share)
+    key = torch.where(margin > 0.0, t, t + 4.0 * FAR)
+    return torch.where(share > 0.0, key, torch.full_like(key, NOTHING)), share
+
+
+def sunlight(t: Tensor, margin: Tensor, own: Tensor, primitive: Tensor) -> Tensor:
+    """The share of the sun that a primitive leaves: its penumbra widens with the distance between the two."""
+    width = torch.clamp(t, min=0.0) * (2.0 * SUN_RADIUS) + 0.004
+    light = torch.clamp(0.5 - margin / width, min=0.0, max=1.0)
+    return torch.where((own == primitive) | (t > 0.9 * FAR), torch.ones_like(light), light)
+
+
+def open_sky(
+    point: Tensor, normal: Tensor, own: Tensor, primitive: Tensor, table: Tensor
+) -> Tensor:
+    """The share of ambient light that a primitive, taken as a ball, leaves at a point with that normal [3,P,32]."""
+    (x, y, z), (nx, ny, nz) = point.unbind(0), normal.unbind(0)
+    vx, vy, vz = table[:, 0:1] - x, table[:, 1:2] - y, table[:, 2:3] - z
+    size = table[:, 23:24]
+    squared = vx * vx + vy * vy + vz * vz + 1e-6
+    inverse = torch.rsqrt(squared)
+    cosine = torch.clamp((nx * vx + ny * vy + nz * vz) * inverse, min=0.0)
+    near = torch.clamp(1.0 - squared * inverse / (OCCLUSION_REACH * size), min=0.0)
+    share = torch.clamp(1.3 * cosine * size * size / squared * near, max=0.85)
+    return torch.where(own == primitive, torch.ones_like(share), 1.0 - share)

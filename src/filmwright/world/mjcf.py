@@ -148,7 +148,8 @@ def to_mjcf(bodies: Sequence[Body], setting: str, step: float) -> tuple[str, lis
             bounces.append(round(math.sqrt(material.restitution * second.restitution), 3))
             pairs.append(_pair(name, other, grip, bounces[-1], step))
     xml = (
-        f'<mujoco><option timestep="{step!r}" cone="elliptic" gravity="0 0 {-GRAVITY}" iterations="40" ls_iterations="20"/>'
+        f'<mujoco><option timestep="{step!r}" gravity="0 0 {-GRAVITY}" '
+        'cone="elliptic" iterations="40" ls_iterations="20"/>'
         f"<asset>{''.join(meshes)}</asset><worldbody>"
         '<geom name="ground" type="plane" size="50 50 1" contype="0" conaffinity="0"/>'
         f"{''.join(world)}</worldbody><contact>{''.join(pairs)}</contact></mujoco>"

@@ -34,8 +34,8 @@ def simulate(script: Script) -> Take:
     """The take of a script: physics, camera, look, contacts and log.
 
     Up to six attempts with other details are made until what was asked for happens, with the main subject in the
-    picture for 85 % of the frames (65 % when it is struck, and always in the first); else the best is taken. The same script gives the same take
-    bit for bit on one machine.
+    picture for 85 % of the frames (65 % when it is struck, and always in the first); else the best is taken. The
+    same script gives the same take bit for bit on one machine.
     """
     best: tuple[float, _Run] | None = None
     for attempt in range(ATTEMPTS):

@@ -62,7 +62,14 @@ def stack(subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float) -
 
 
 def dominoes(
-    subject: int, spec: SubjectSpec, rng: Generator, x: float, y: float, *, sign: float = 1.0, yaw: float = 0.5
+    subject: int,
+    spec: SubjectSpec,
+    rng: Generator,
+    x: float,
+    y: float,
+    *,
+    sign: float = 1.0,
+    yaw: float = 0.5,
 ) -> list[Body]:
     """A row of four to seven standing tiles; the first of the list is where a push along `sign` begins.
 
@@ -119,9 +126,10 @@ def _mass(bodies: Sequence[Body]) -> float:
     )
 
 
-def _matched(striker: Body, target: Sequence[Body]) -> Body:
-    """The striker filled or hollowed to about the target's mass: a light ball could push nothing over."""
-    return replace(striker, density=min(6.0, max(0.4, 0.9 * _mass(target) / _mass([striker]))))
+def _matched(striker: Body, target: Sequence[Body], rng: Generator, share: float = 1.0) -> Body:
+    """The striker filled or hollowed to about `share` of the target's mass: a light ball could push nothing over."""
+    wanted = share * float(rng.uniform(0.9, 1.5)) * _mass(target) / _mass([striker])
+    return replace(striker, density=min(12.0, max(0.4, wanted)))
 
 
 def topple(script: Script, rng: Generator, striker: Body | None) -> Layout:
@@ -143,22 +151,30 @@ def topple(script: Script, rng: Generator, striker: Body | None) -> Layout:
                 cubes[i] = replace(
                     cubes[i], velocity=(sign * speed * share, 0.0, 0.0), spin=(0.0, sign * 1.5 * share, 0.0)
                 )
-        more = [] if striker is None else [_matched(striker, cubes)]
+        more = [] if striker is None else [_matched(striker, cubes, rng, 0.8)]
         return arrange(rng, [*cubes, *more], height=0.6)
     if spec.kind in ("cylinder", "capsule"):
         body, rise = whole(0, spec, rng, slender=1.9, scale=1.25)
         foot = body.shapes[0].sizes[0] if spec.kind == "cylinder" else 0.02
     else:
         body, rise = composite(0, spec, rng, scale=0.85 if spec.kind == "lighthouse" else 1.05)
-        foot = 0.40 * rise
+        foot = 0.34 * rise  # and bottom-heavy: it takes more than its height says
     body = replace(
         body, position=(x, 0.0, rise), quaternion=turned(float(rng.uniform(-0.5, 0.5))), friction=0.7
     )
     if striker is None:
-        body = _pushed(body, rise, foot, sign, float(rng.uniform(1.15, 1.6)))
+        body = _pushed(
+            body, rise, foot, sign, float(rng.uniform(1.15, 1.6)) * (1.35 if foot > 0.3 * rise else 1.0)
+        )
         if spec.kind == "capsule":
             body = _pushed(body, rise, 0.35 * rise, sign, 0.6)
-    return arrange(rng, [body] if striker is None else [body, _matched(striker, [body])], height=0.55)
+    return arrange(
+        rng,
+        [body]
+        if striker is None
+        else [body, _matched(striker, [body], rng, 2.0 if foot > 0.3 * rise else 1.0)],
+        height=0.55,
+    )
 
 
 def pendulum(script: Script, rng: Generator) -> Layout:
@@ -320,11 +336,9 @@ def floating(script: Script, rng: Generator) -> Layout:
             body = replace(body, striped=spec.kind == "ball")
         solid = body.solids[0]
         cells.append(_cells(solid))
-        volume = len(cells[-1][0]) * cells[-1][1]
         share = MATERIAL[body.material].density * body.density / WATER
         low = solid.sizes[0] if solid.kind == "sphere" else solid.sizes[2]
         level = float(wave_height(waves, np.array([x]), np.array([y]), 0.0)[0])
-        del volume
         z = level + low - 2.0 * low * (share if solid.kind == "box" else _cap(share))
         drift = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.05, 0.05)), 0.0)
         bodies.append(replace(body, position=(x, y, z), quaternion=turn, velocity=drift))

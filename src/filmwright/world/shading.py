@@ -1,135 +1,39 @@
-"""What surfaces, ground and sky look like: pointwise kernels on `[M, 32]` tensors, and the ground's patterns.
+"""What surfaces, ground and sky look like: pointwise kernels on `[M, 32]` tensors.
 
-Ground patterns (planks, veins, tiles, blades, grains) are drawn once into a small periodic texture with all its
-coarser levels (Williams 1983, "Pyramidal parametrics") and looked up with a trilinear filter of the pixel's
-footprint: nothing flickers far away, and one kernel serves every setting. The sea has waves instead.
 Colours are linear RGB until `finish`, which applies the mood and the sRGB transfer curve (IEC 61966-2-1).
+
+Axes: c components, m rows of 32 neighbouring pixels. Parameters come as small tensors that the kernels read by
+position, so that no number is ever compiled in.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from filmwright.spec.errors import BadRequest
 from filmwright.world.intersect import FAR
+from filmwright.world.patterns import LEVELS, PERIODS, TEXELS
 from filmwright.world.scene import Look
 
 __all__ = [
     "GRADE",
     "LOOK",
-    "MAX_WAVES",
     "environment_flat",
     "environment_sea",
     "finish",
     "grade_vector",
-    "ground_texture",
-    "light_flat",
-    "light_sea",
+    "light",
     "look_vector",
+    "mirrored",
+    "sea_hit",
     "surface",
     "wave_table",
 ]
 
-TEXELS = 512
-LEVELS = 10
-PERIODS = {"wood": 8.0, "marble": 6.0, "checker": 8.0, "grass": 16.0, "sand": 16.0, "sea": 8.0}
-"""How many units (`ground_scale`) of a pattern one texture holds before it repeats."""
-
-MAX_WAVES = 8
 LOOK = 32
 GRADE = 16
-
-Float = NDArray[np.float32]
-
-
-# ------------------------------------------------------------------------------------------------ patterns
-
-
-def lattice_noise(rng: np.random.Generator, cells_y: int, cells_x: int) -> Float:
-    """Smooth periodic value noise [TEXELS,TEXELS] in 0..1 with that many cells each way."""
-    values = rng.random((cells_y, cells_x), dtype=np.float32)
-
-    def weights(cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Float]:
-        at = np.arange(TEXELS, dtype=np.float32) * (cells / TEXELS)
-        low = at.astype(np.int64)
-        part = at - low
-        return low, (low + 1) % cells, (part * part * (3.0 - 2.0 * part)).astype(np.float32)
-
-    y0, y1, wy = weights(cells_y)
-    x0, x1, wx = weights(cells_x)
-    rows = values[:, x0] + (values[:, x1] - values[:, x0]) * wx
-    return np.asarray(rows[y0] + (rows[y1] - rows[y0]) * wy[:, None], dtype=np.float32)
-
-
-def draw_pattern(setting: str, seed: int) -> tuple[Float, Float]:
-    """The share of the second colour and the brightness, each [TEXELS,TEXELS]."""
-    rng = np.random.default_rng((seed, sum(setting.encode())))
-    at = (np.arange(TEXELS, dtype=np.float32) + 0.5) / TEXELS
-    one = np.ones((TEXELS, TEXELS), dtype=np.float32)
-    if setting == "wood":
-        planks = 8
-        unit = at * planks
-        plank = unit.astype(np.int64)
-        tone = (rng.permutation(planks) / (planks - 1)).astype(np.float32)[plank]
-        grain = 0.65 * lattice_noise(rng, 128, 6) + 0.35 * lattice_noise(rng, 256, 16)
-        rings = 0.5 + 0.5 * np.sin(2.0 * np.pi * (lattice_noise(rng, 24, 3) * 5.0 + unit[:, None] * 2.0))
-        mix = 0.62 * tone[:, None] + 0.26 * grain + 0.16 * rings - 0.04
-        across = np.abs(unit - plank - 0.5)
-        gap = 1.0 - 0.55 * np.clip((across - 0.462) / 0.02, 0.0, 1.0)
-        # plank ends: one joint a plank, at its own place
-        joint = rng.random(planks).astype(np.float32)[plank]
-        along = np.abs((at[None, :] - joint[:, None] + 0.5) % 1.0 - 0.5)
-        ends = 1.0 - 0.5 * np.clip(1.0 - along * TEXELS / 2.0, 0.0, 1.0)
-        shade = gap[:, None] * ends * (0.94 + 0.12 * grain)
-    elif setting == "marble":
-        warp = lattice_noise(rng, 6, 6) + 0.5 * lattice_noise(rng, 12, 12) + 0.25 * lattice_noise(rng, 24, 24)
-        turn = at[None, :] * 3.0 + at[:, None] * 3.0
-        vein = 1.0 - np.abs(np.sin(np.pi * (turn + warp * 2.4)))
-        fine = 1.0 - np.abs(np.sin(np.pi * (at[None, :] * 5.0 - at[:, None] * 4.0 + warp[::-1] * 3.0)))
-        mix = 0.85 * vein**5 + 0.35 * fine**8 + 0.12 * lattice_noise(rng, 8, 8)
-        shade = one * (0.97 + 0.05 * lattice_noise(rng, 10, 10))
-    elif setting == "checker":
-        cell = (at * 8.0).astype(np.int64)
-        mix = ((cell[:, None] + cell[None, :]) % 2).astype(np.float32)
-        shade = one * (0.97 + 0.05 * lattice_noise(rng, 32, 32))
-    elif setting == "grass":
-        clumps = 0.5 * lattice_noise(rng, 6, 6) + 0.5 * lattice_noise(rng, 16, 16)
-        blades = 0.5 * lattice_noise(rng, 128, 64) + 0.5 * lattice_noise(rng, 64, 128)
-        mix = 0.15 + 0.75 * clumps + 0.5 * (blades - 0.5)
-        shade = 0.86 + 0.28 * blades
-    elif setting == "sand":
-        dunes = 0.6 * lattice_noise(rng, 5, 5) + 0.4 * lattice_noise(rng, 12, 12)
-        ripple = 0.5 + 0.5 * np.sin(2.0 * np.pi * (at[:, None] * 20.0 + lattice_noise(rng, 6, 8) * 2.5))
-        grains = lattice_noise(rng, 256, 256)
-        mix = 0.55 * dunes + 0.28 * ripple + 0.2 * grains
-        shade = 0.93 + 0.08 * ripple + 0.06 * (grains - 0.5)
-    elif setting == "sea":
-        mix, shade = 0.5 * one, one
-    else:
-        raise BadRequest(f"unknown setting {setting!r}: one of {', '.join(PERIODS)}")
-    return np.clip(mix, 0.0, 1.0).astype(np.float32), shade.astype(np.float32)
-
-
-@lru_cache(maxsize=96)
-def ground_texture(setting: str, seed: int) -> Tensor:
-    """The pattern and all its coarser levels, finest first: [sum of 4^k, 2] share of the second colour, brightness.
-
-    Raises:
-        BadRequest: an unknown setting.
-    """
-    level = np.stack(draw_pattern(setting, seed), -1)
-    levels = []
-    for _ in range(LEVELS):
-        levels.append(level.reshape(-1, 2))
-        if len(level) > 1:
-            level = level.reshape(len(level) // 2, 2, len(level) // 2, 2, 2).mean((1, 3))
-    return torch.from_numpy(np.concatenate(levels).astype(np.float32))
-
 
 # ------------------------------------------------------------------------------------------------ parameters
 
@@ -160,17 +64,10 @@ def look_vector(look: Look, pixel_angle: float) -> Tensor:
 
 
 def wave_table(look: Look) -> Tensor:
-    """The sea's waves padded with still ones to [MAX_WAVES,5]; without waves all are still.
-
-    Raises:
-        BadRequest: more waves than that.
-    """
-    table = np.zeros((MAX_WAVES, 5), dtype=np.float32)
-    if look.waves is not None:
-        if len(look.waves) > MAX_WAVES:
-            raise BadRequest(f"a sea of {len(look.waves)} waves cannot be drawn: at most {MAX_WAVES}")
-        table[: len(look.waves)] = look.waves
-    return torch.from_numpy(table)
+    """The sea's waves [W,5]; without waves a single still one."""
+    if look.waves is None or not len(look.waves):
+        return torch.zeros((1, 5))
+    return torch.from_numpy(np.ascontiguousarray(look.waves, dtype=np.float32))
 
 
 MOOD_GRADES: dict[str, tuple[float, float, tuple[float, float, float], float]] = {
@@ -267,7 +164,7 @@ def wave_field(waves: Tensor, x: Tensor, y: Tensor, time: Tensor, spread: Tensor
     height = torch.zeros_like(x)
     slope_x = torch.zeros_like(x)
     slope_y = torch.zeros_like(x)
-    for i in range(MAX_WAVES):
+    for i in range(len(waves)):
         amplitude, kx, ky = waves[i, 0], waves[i, 1], waves[i, 2]
         phase = kx * x + ky * y - waves[i, 3] * time + waves[i, 4]
         fade = amplitude * torch.exp(-0.25 * (kx * kx + ky * ky) * spread * spread)
@@ -313,15 +210,15 @@ def add_fog(look: Tensor, t: Tensor, colour: Colour) -> Colour:
 
 
 def environment_flat(
-    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor,
-    shadow: Tensor, occlusion: Tensor, mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor, origin: Tensor, direction: Tensor, effects: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Ground and sky along rays [M,32] -> linear r, g, b, and the distance (FAR for sky).
 
-    `look` [LOOK], `tex` [*,2], `waves` [MAX_WAVES,5], `time` [M,1]; `shadow` 0 dark .. 1 lit, `occlusion` 0..1 share
-    of ambient light, `mr, mg, mb` the mirrored bodies' colour and `mirror` 0..1 their share of the mirror image.
+    `look` [LOOK], `tex` [*,2], `waves` [W,5], `time` [M,1], rays [3,M,32]. `effects` [6,M,32] is what bodies do to
+    the ground: 0 sunlight left, 1 ambient light left, 2:5 colour of the mirrored bodies, 5 their share of the mirror image.
     """
+    ox, oy, oz, dx, dy, dz = *origin.unbind(0), *direction.unbind(0)
+    shadow, occlusion, mr, mg, mb, mirror = effects.unbind(0)
     down = dz < -1e-5
     t = torch.where(down, oz / torch.clamp(-dz, min=1e-5), torch.full_like(dz, FAR))
     ground = down & (t < FAR)
@@ -351,12 +248,12 @@ def environment_flat(
 
 
 def environment_sea(
-    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor,
-    shadow: Tensor, occlusion: Tensor, mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor, origin: Tensor, direction: Tensor, effects: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """`environment_flat` for the sea: the surface is lifted by the waves, and its normals bend light and mirror."""
-    t, x, y, sx, sy, height = sea_hit(look, waves, time, ox, oy, oz, dx, dy, dz)
+    ox, oy, oz, dx, dy, dz = *origin.unbind(0), *direction.unbind(0)
+    shadow, occlusion, mr, mg, mb, mirror = effects.unbind(0)
+    t, x, y, sx, sy, height = sea_hit(look, waves, time, origin, direction)
     ground = t < FAR
     length = torch.rsqrt(sx * sx + sy * sy + 1.0)
     nx, ny, nz = -sx * length, -sy * length, length
@@ -383,10 +280,10 @@ def environment_sea(
 
 
 def sea_hit(
-    look: Tensor, waves: Tensor, time: Tensor,
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor,
+    look: Tensor, waves: Tensor, time: Tensor, origin: Tensor, direction: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Where rays meet the sea: distance (FAR: nowhere), x, y, slopes, height. Two fixed-point steps from z = 0."""
+    ox, oy, oz, dx, dy, dz = *origin.unbind(0), *direction.unbind(0)
     down = dz < -1e-3
     steep = torch.clamp(-dz, min=1e-3)
     t = torch.where(down, oz / steep, torch.full_like(dz, FAR))
@@ -405,12 +302,10 @@ def sea_hit(
 # ------------------------------------------------------------------------------------------------ bodies
 
 
-def surface(
-    table: Tensor, row: Tensor,
-    ox: Tensor, oy: Tensor, oz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor,
-) -> tuple[Tensor, ...]:
-    """Hit points on primitives: `table` [R,COLUMNS], `row` int64 [M,32] -> point, normal, albedo (each 3), gloss,
-    specular; all [M,32]."""  # fmt: skip
+def surface(table: Tensor, row: Tensor, origin: Tensor, direction: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+    """Hit points on primitives: `table` [R,COLUMNS], `row` int64 [M,32], rays [3,M,32], distance [M,32] -> eleven
+    [M,32]: point 0:3, normal 3:6, albedo 6:9, gloss 9, specular 10."""  # fmt: skip
+    ox, oy, oz, dx, dy, dz = *origin.unbind(0), *direction.unbind(0)
     x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
     col = [table[:, i][row] for i in range(22)]
     vx, vy, vz = x - col[0], y - col[1], z - col[2]
@@ -459,13 +354,16 @@ def surface(
     return x, y, z, wx, wy, wz, col[16] * shade, col[17] * shade, col[18] * shade, col[19], col[20]
 
 
-def light_body(
-    bounce: tuple[Tensor, Tensor, Tensor, Tensor],
-    look: Tensor, x: Tensor, y: Tensor, z: Tensor, nx: Tensor, ny: Tensor, nz: Tensor,
-    dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor, ar: Tensor, ag: Tensor, ab: Tensor,
-    gloss: Tensor, specular: Tensor, shadow: Tensor, occlusion: Tensor,
+def light(
+    look: Tensor, hit: Tensor, direction: Tensor, t: Tensor, shadow: Tensor, occlusion: Tensor, bounce: Tensor
 ) -> Colour:
-    """Sun, hemisphere light, mirror image `bounce`, highlight and fog on a body."""
+    """A body's colour: sun, hemisphere light, mirror image, highlight and fog.
+
+    `hit` [11,M,32] as `surface` returns it, `direction` [3,M,32] and distance `t` [M,32] of the ray that sees it,
+    `shadow` and `occlusion` [M,32] shares of sunlight and ambient light left, `bounce` [3,M,32] what it mirrors.
+    """
+    _, _, z, nx, ny, nz, ar, ag, ab, gloss, specular = hit.unbind(0)
+    dx, dy, dz = direction.unbind(0)
     facing = torch.clamp(nx * look[9] + ny * look[10] + nz * look[11], min=0.0) * shadow
     # light from above, and from the ground, which the body itself darkens where it nearly touches
     above = 0.5 + 0.5 * nz
@@ -497,62 +395,17 @@ def light_body(
     return add_fog(look, t, (out[0], out[1], out[2]))
 
 
-def mirrored(
-    nx: Tensor, ny: Tensor, nz: Tensor, dx: Tensor, dy: Tensor, dz: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Directions [M,32] reflected at normals [M,32]."""
-    twice = 2.0 * torch.clamp(dx * nx + dy * ny + dz * nz, max=0.0)
-    return dx - twice * nx, dy - twice * ny, dz - twice * nz
-
-
-def light_flat(
-    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
-    x: Tensor, y: Tensor, z: Tensor, nx: Tensor, ny: Tensor, nz: Tensor,
-    dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor, ar: Tensor, ag: Tensor, ab: Tensor,
-    gloss: Tensor, specular: Tensor, shadow: Tensor, occlusion: Tensor,
-    mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
-) -> Colour:
-    """A body's colour seen along d at distance t; `m*` are other bodies in its mirror image, the rest of the image
-    is ground and sky. Everything [M,32] but the parameters of `environment_flat`."""  # fmt: skip
-    rx, ry, rz = mirrored(nx, ny, nz, dx, dy, dz)
-    one, zero = torch.ones_like(z), torch.zeros_like(z)
-    # the ground under a body lies in its shade
-    near = torch.clamp(z, min=0.0) * torch.rsqrt(rz * rz + 1e-4)
-    shade = 1.0 - 0.6 * torch.exp(-3.0 * near)
-    er, eg, eb, _ = environment_flat(
-        look, tex, waves, time, x, y, torch.clamp(z, min=0.0), rx, ry, rz, shade, shade, zero, zero, zero, one * 0.0
-    )
-    bounce = (er + (mr - er) * mirror, eg + (mg - eg) * mirror, eb + (mb - eb) * mirror, mirror)
-    return light_body(
-        bounce, look, x, y, z, nx, ny, nz, dx, dy, dz, t, ar, ag, ab, gloss, specular, shadow, occlusion
-    )
-
-
-def light_sea(
-    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor,
-    x: Tensor, y: Tensor, z: Tensor, nx: Tensor, ny: Tensor, nz: Tensor,
-    dx: Tensor, dy: Tensor, dz: Tensor, t: Tensor, ar: Tensor, ag: Tensor, ab: Tensor,
-    gloss: Tensor, specular: Tensor, shadow: Tensor, occlusion: Tensor,
-    mr: Tensor, mg: Tensor, mb: Tensor, mirror: Tensor,
-) -> Colour:
-    """`light_flat` over the sea, of whose waves a body mirrors only the colour."""
-    rx, ry, rz = mirrored(nx, ny, nz, dx, dy, dz)
-    sr, sg, sb = sky(look, rx, ry, torch.abs(rz))
-    water = torch.clamp(-rz * 4.0, min=0.0, max=1.0) * 0.7
-    er = sr + (look[27] * look[15] * 1.5 - sr) * water
-    eg = sg + (look[28] * look[16] * 1.5 - sg) * water
-    eb = sb + (look[29] * look[17] * 1.5 - sb) * water
-    bounce = (er + (mr - er) * mirror, eg + (mg - eg) * mirror, eb + (mb - eb) * mirror, mirror)
-    return light_body(
-        bounce, look, x, y, z, nx, ny, nz, dx, dy, dz, t, ar, ag, ab, gloss, specular, shadow, occlusion
-    )
+def mirrored(normal: Tensor, direction: Tensor) -> Tensor:
+    """Directions [3,M,32] reflected at normals [3,M,32]."""
+    along = torch.clamp((normal * direction).sum(0, keepdim=True), max=0.0)
+    return direction - 2.0 * along * normal
 
 
 # ------------------------------------------------------------------------------------------------ the picture
 
 
 def finish(grade: Tensor, r: Tensor, g: Tensor, b: Tensor) -> Colour:
-    """Linear RGB [M,32] -> sRGB 0..255 (float, rounded): soft shoulder, mood, contrast, transfer curve."""
+    """Linear RGB [M,32] -> sRGB uint8: soft shoulder, mood, contrast, transfer curve."""
     soft = []
     for c in (r, g, b):
         c = torch.clamp(c, min=0.0)
@@ -568,5 +421,5 @@ def finish(grade: Tensor, r: Tensor, g: Tensor, b: Tensor) -> Colour:
         log = (log + 2.474) * grade[10] - 2.474
         c = torch.clamp(torch.exp2(log), max=1.0)
         curve = torch.where(c <= 0.0031308, 12.92 * c, 1.055 * torch.exp2(torch.log2(c) * (1.0 / 2.4)) - 0.055)
-        out.append(torch.floor(curve * 255.0 + 0.5))
+        out.append((curve * 255.0 + 0.5).to(torch.uint8))
     return out[0], out[1], out[2]

@@ -58,7 +58,9 @@ def _rest(script: Script, rng: Generator) -> Layout:
     scale = 0.85 if others else 1.0
     if spec.kind in ("stack", "dominoes"):
         build = stack if spec.kind == "stack" else dominoes
-        return arrange(rng, [*build(0, spec, rng, x, y), *others], height=0.6 if spec.kind == "stack" else 0.45)
+        return arrange(
+            rng, [*build(0, spec, rng, x, y), *others], height=0.6 if spec.kind == "stack" else 0.45
+        )
     if spec.kind == "car":
         yaw = float(rng.uniform(-0.9, 0.9)) + (math.pi if rng.random() < 0.5 else 0.0)
         return arrange(rng, [*_car(0, spec, rng, x, y, 0.0, yaw, scale=scale), *others])

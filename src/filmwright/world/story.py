@@ -157,7 +157,7 @@ def happenings(
             log += _row(who, own, kind)
         else:
             log += _single(who, own[0], kind, camera)
-    log += _hits(script, motion, bodies, tracks)
+    log += _hits(motion, tracks)
     log += _leaves(script, motion, tracks, camera)
     return tuple(sorted(log, key=lambda h: (h.seconds, h.who)))
 
@@ -272,11 +272,10 @@ def _swings(who: int, x: _Track, camera: CameraPose) -> list[Happening]:
     )
 
 
-def _hits(script: Script, motion: Motion, bodies: Sequence[Body], tracks: list[_Track]) -> list[Happening]:
+def _hits(motion: Motion, tracks: list[_Track]) -> list[Happening]:
     by_plan = {x.plan: x for x in tracks}
     log: list[Happening] = []
     seen: set[tuple[int, int]] = set()
-    del script
     for e in motion.episodes:
         if e.b < 0 or e.a not in by_plan or e.b not in by_plan or e.start < 0.004:
             continue
@@ -290,7 +289,6 @@ def _hits(script: Script, motion: Motion, bodies: Sequence[Body], tracks: list[_
         seen.add((min(subjects), max(subjects)))
         who, whom = subjects if a.speed[before] >= b.speed[before] else subjects[::-1]
         log.append(Happening(seconds=e.start, what="hits", who=who, whom=whom, amount=e.impulse))
-    del bodies
     return log
 
 
