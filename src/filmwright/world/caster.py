@@ -48,8 +48,8 @@ def can_compile(device: str | torch.device) -> bool:
 def kernel(function: Kernel, compiled: bool) -> Kernel:
     """The function itself, or its compiled form, made at its first call and kept on disk by inductor.
 
-    Sizes are symbolic. Compiled kernels are called with distinct tensors whose row counts agree: a tensor given
-    twice, or sizes that agree by chance, would be compiled for as a special case, at seconds each.
+    Sizes are symbolic. Compiled kernels are called with distinct contiguous tensors: a tensor given twice, or sizes
+    and strides that agree by chance, would be compiled for as a special case, and again once they differ.
     """
     if not compiled:
         return function
@@ -258,7 +258,9 @@ class Caster:
         """
         flat = table.flatten(0, 1)
         entry = frame[:, None] * self.num_primitives + torch.clamp(primitive, min=0)
-        hit = torch.stack(self.run(shading.surface, flat, entry, *rays, t))
+        # 17, 33, 49, ... rows: a number that no other size in the kernel equals, see `kernel`
+        wide = torch.nn.functional.pad(flat, (0, 0, 0, PAD + (1 - len(flat)) % PAD))
+        hit = torch.stack(self.run(shading.surface, wide, entry, *rays, t))
         point, normal, gloss = hit[0:3], hit[3:6], hit[9]
         shadow, occlusion = torch.ones_like(t), torch.ones_like(t)
         image = None
@@ -286,11 +288,12 @@ class Caster:
             # the ground under a body lies in its shade
             gap = torch.clamp(point[2], min=0.0) / torch.clamp(towards[2].abs(), min=0.01)
             effects[0:2] = 1.0 - 0.6 * torch.exp(-3.0 * gap)
-            start = Rays(point + LIFT * normal, towards)
+            start = Rays((point + LIFT * normal).contiguous(), towards.contiguous())
             bounce = torch.stack(self.environment(time[frame][:, None], start, effects)[:3])
             if image is not None:
                 rows, pairs = image
-                seen = self.seen(start.take(rows), take(t, rows), take(primitive, rows), rows, pairs, frame[rows], time, table)
+                before, own = take(t, rows), take(primitive, rows)
+                seen = self.seen(start.take(rows), before, own, rows, pairs, frame[rows], time, table)
                 if seen is not None:
                     at, rgb, share = seen
                     old = bounce.index_select(1, at)

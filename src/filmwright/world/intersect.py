@@ -180,7 +180,8 @@ def coverage(
     """The share of a pixel that a primitive covers, and the key by which the nearest is found: a pixel whose centre
     is hit beats one that is only touched. `before` is the distance the ray has come already, `own` [P,32] the
     primitive that it starts from, `primitive` [P,1] the one that it asks, `pixel` a pixel's width in
-    radians."""  # fmt: skip
+    radians.
+    """
     width = torch.clamp((t + before) * pixel, min=1e-6)
     share = torch.clamp(0.5 + margin / width, min=0.0, max=1.0)
     share = torch.where(own == primitive, torch.zeros_like(share), share)

@@ -59,8 +59,7 @@ def render(
     """Draw every frame of a stage.
 
     `width` and `height` in pixels, any positive numbers (a width that divides by 32 wastes nothing). `compiled` None
-    compiles where `can_compile`: worth its start-up time from some fifty clips on. `samples` 4 draws at twice the size and
-    averages, for stills. `truth` False leaves masks and depth out.
+    compiles where `can_compile`, which pays from some fifty clips on. `samples` 4 draws at twice the size and averages. `truth` False leaves masks and depth out.
 
     Raises:
         BadRequest: a size below 1, samples other than 1 and 4, an unknown setting or mood.

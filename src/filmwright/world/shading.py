@@ -215,7 +215,8 @@ def environment_flat(
     """Ground and sky along rays [M,32] -> linear r, g, b, and the distance (FAR for sky).
 
     `look` [LOOK], `tex` [*,2], `waves` [W,5], `time` [M,1], rays [3,M,32]. `effects` [6,M,32] is what bodies do to
-    the ground: 0 sunlight left, 1 ambient light left, 2:5 colour of the mirrored bodies, 5 their share of the mirror image.
+    the ground: 0 sunlight left, 1 ambient light left, 2:5 colour of the bodies mirrored, 5 their share of the mirror.
+    `waves` and `time` are the sea's.
     """
     ox, oy, oz, dx, dy, dz = *origin.unbind(0), *direction.unbind(0)
     shadow, occlusion, mr, mg, mb, mirror = effects.unbind(0)
@@ -304,7 +305,8 @@ def sea_hit(
 
 def surface(table: Tensor, row: Tensor, origin: Tensor, direction: Tensor, t: Tensor) -> tuple[Tensor, ...]:
     """Hit points on primitives: `table` [R,COLUMNS], `row` int64 [M,32], rays [3,M,32], distance [M,32] -> eleven
-    [M,32]: point 0:3, normal 3:6, albedo 6:9, gloss 9, specular 10."""  # fmt: skip
+    [M,32]: point 0:3, normal 3:6, albedo 6:9, gloss 9, specular 10.
+    """
     ox, oy, oz, dx, dy, dz = *origin.unbind(0), *direction.unbind(0)
     x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
     col = [table[:, i][row] for i in range(22)]

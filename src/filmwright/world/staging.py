@@ -82,7 +82,10 @@ def _drop(script: Script, rng: Generator) -> Layout:
     body = replace(body, position=(x, y, rise + height), quaternion=turn)
     restitution = MATERIAL[spec.material].restitution * BOUNCE[script.setting]
     bodies = [body, *bystanders(script, rng, 1)]
-    return arrange(rng, bodies, height=0.82, low=True, drop_height=height, restitution=restitution)
+    zoom = (
+        0.88 if script.camera in ("push-in", "pull-back") else 1.0
+    )  # the near end must still hold the height
+    return arrange(rng, bodies, height=0.82, low=True, zoom=zoom, drop_height=height, restitution=restitution)
 
 
 def _roller(
@@ -150,9 +153,14 @@ def _car(
     return [chassis, *wheels]
 
 
+def _room(script: Script) -> float:
+    """How much of the usual way fits: a pan begins and ends aside of the middle."""
+    return 0.82 if script.camera.startswith("pan") else 1.0
+
+
 def _roll(script: Script, rng: Generator) -> Layout:
     sign, spec = heading_sign(script), script.subjects[0]
-    length = float(rng.uniform(1.7, 2.2))
+    length = float(rng.uniform(1.7, 2.2)) * _room(script)
     speed = length / run_seconds(script)
     _, y = somewhere(rng)
     drift = float(rng.uniform(-0.12, 0.12))
@@ -160,7 +168,8 @@ def _roll(script: Script, rng: Generator) -> Layout:
     if spec.kind == "car":
         yaw = drift * 0.5 + (0.0 if sign > 0 else math.pi)
         return arrange(rng, [*_car(0, spec, rng, -sign * length / 2.0, y, speed, yaw), *others], speed=speed)
-    body, radius = _roller(0, spec, rng, sign * speed, -sign * length / 2.0, y, drift=drift)
+    scale = 1.0 if spec.kind == "ball" else 1.2  # what lies looks smaller than what stands
+    body, radius = _roller(0, spec, rng, sign * speed, -sign * length / 2.0, y, drift=drift, scale=scale)
     return arrange(rng, [body, *others], speed=math.hypot(speed, drift), radius=radius)
 
 
@@ -170,7 +179,7 @@ def _slide(script: Script, rng: Generator) -> Layout:
     friction = min(
         MATERIAL[spec.material].friction * GRIP[script.setting], 0.20 if spec.kind == "glass" else 0.30
     )
-    length = float(rng.uniform(1.3, 1.8))
+    length = float(rng.uniform(1.3, 1.8)) * _room(script)
     speed = sign * math.sqrt(2.0 * friction * GRAVITY * length)
     _, y = somewhere(rng)
     body = replace(

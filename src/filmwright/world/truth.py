@@ -57,7 +57,7 @@ def flow(stage: Stage, rendered: Rendered) -> NDArray[np.float32]:
     frames, height, width = rendered.depth.shape
     if frames != len(stage.seconds):
         raise BadRequest(
-            f"flow needs the truth of all {len(stage.seconds)} frames, not of {frames}: render the stage with truth=True"
+            f"flow needs the truth of all {len(stage.seconds)} frames, not {frames}: render with truth=True"
         )
     camera = stage.camera
     turn, eye = camera.rotation.astype(np.float64), camera.eye.astype(np.float64)
