@@ -54,7 +54,7 @@ def draw() -> Callable[..., Truth]:
 
 @pytest.fixture(scope="session")
 def records() -> list[PromptRecord]:
-    return held_out_prompts(6, part="solo", seed=3)
+    return held_out_prompts(4, part="solo", seed=3)
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +88,8 @@ def reader_folder(truths: list[Truth], tmp_path_factory: pytest.TempPathFactory)
         Source(truths, "held_out"),
         folder,
         max_minutes=5,
-        max_steps=60,
-        batch=6,
+        max_steps=50,
+        batch=4,
         seed=1,
     )
     return folder

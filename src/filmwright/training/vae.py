@@ -1,8 +1,9 @@
 """Trains the VAE on crops of true clips, without pretrained nets or an adversary.
 
-Loss: Charbonnier + multi-scale L1 + temporal-difference L1, a hold on the latents' mean and variance, and noise on
-the latents while the decoder learns, so that it forgives imperfect latents later (LTX-Video; Unified Latents).
-Half of the crops are taken where the subject is: small coloured things are what the eye looks for first.
+Loss: Charbonnier + multi-scale L1 + L1 of spatial and temporal differences, a hold on the latents' mean and variance,
+and noise on the latents while the decoder learns, so that it forgives imperfect latents later (LTX-Video; Unified
+Latents). Half of the crops are taken where the subject is, and its pixels weigh more: small coloured things are what
+the eye looks for first, and a mean over floors and skies does not see them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class VAETraining:
     init: Path | None = None  # a VAE's safetensors to go on from
     decoder_only: bool = False  # latents stay as they are: the denoiser need not be trained again
     crop: int = CROP
+    subject_weight: float = 3.0  # how much more a pixel counts within the subject's box
 
 
 class VAEObjective:
@@ -72,7 +74,7 @@ class VAEObjective:
         rng = np.random.default_rng((self.config.seed, step))
         length = self.lengths[step % len(self.lengths)]
         count = max(1, self.config.batch * 9 // length) // rank.count * rank.count or rank.count
-        crops = [self._crop(rng, length) for _ in range(count)]
+        crops, weights = zip(*(self._crop(rng, length) for _ in range(count)), strict=True)
         noise = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
         cells = (length - 1) // GROUP + 1
         channels = self.vae.config.latent_channels
@@ -81,11 +83,14 @@ class VAEObjective:
         strength = MIN_NOISE + (MAX_NOISE - MIN_NOISE) * torch.rand(count, 1, 1, 1, 1, generator=noise)
         rows = slice(rank.index * (count // rank.count), (rank.index + 1) * (count // rank.count))
         pixels = torch.from_numpy(np.stack(crops[rows])).to(self.device)
-        loss, parts = self._loss(pixels, (z_noise * strength)[rows].to(self.device))
-        return loss, dict(zip(("l1", "scales", "motion", "hold"), parts, strict=True))
+        weight = torch.from_numpy(np.stack(weights[rows])).to(self.device)
+        loss, parts = self._loss(
+            pixels, weight / np.mean(weights), (z_noise * strength)[rows].to(self.device)
+        )
+        return loss, dict(zip(("l1", "scales", "edges", "motion", "hold"), parts, strict=True))
 
-    def _parts(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Pixels uint8 [b, t, h, w, 3], noise for the latents [b, n, c, h, w]."""
+    def _parts(self, pixels: Tensor, weight: Tensor, noise: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Pixels uint8 [b, t, h, w, 3], their weight [b, t, 1, h, w], noise for the latents [b, n, c, h, w]."""
         x = pixels.permute(0, 1, 4, 2, 3).float() / 127.5 - 1  # [b, t, 3, h, w]
         padded = torch.cat([x[:, :1].expand(-1, GROUP - 1, -1, -1, -1), x], dim=1)
         z = self.vae.normalise(self.vae.encoder(padded, [None] * self.vae.encoder.num_memories).float())
@@ -93,29 +98,47 @@ class VAEObjective:
             z = z.detach()
         y = self.vae.decoder(self.vae.denormalise(z + noise), self.vae.start())[:, GROUP - 1 :].float()
         error = y - x
-        l1 = (error.square() + 1e-4).sqrt().mean()
-        flat = error.flatten(0, 1)
+        l1 = ((error.square() + 1e-4).sqrt() * weight).mean()
+        flat = (error * weight).flatten(0, 1)
         scales = F.avg_pool2d(flat, 2).abs().mean() + F.avg_pool2d(flat, 4).abs().mean()
-        motion = (error[:, 1:] - error[:, :-1]).abs().mean()
+        edges = (flat[..., 1:] - flat[..., :-1]).abs().mean() + (
+            flat[..., 1:, :] - flat[..., :-1, :]
+        ).abs().mean()
+        motion = ((error[:, 1:] - error[:, :-1]) * weight[:, 1:]).abs().mean()
         mean, var = z.mean((0, 1, 3, 4)), z.var((0, 1, 3, 4))
         hold = mean.square().mean() + (var + 1e-4).log().square().mean()
-        return l1 + 0.5 * scales + 0.25 * motion + 0.02 * hold, (l1, scales, motion, hold)
+        loss = l1 + 0.5 * scales + 0.5 * edges + 0.25 * motion + 0.02 * hold
+        return loss, (l1, scales, edges, motion, hold)
 
-    def _crop(self, rng: np.random.Generator, length: int) -> NDArray[np.uint8]:
-        """A random crop uint8 [length, crop, crop, 3], half around the subject, half mirrored."""
+    def _crop(self, rng: np.random.Generator, length: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """A random crop uint8 [length, crop, crop, 3], half around the subject, half mirrored, and its weights.
+
+        Weights are float32 [length, 1, crop, crop]: 1, and more within the subject's box.
+        """
         index = self.train[int(rng.integers(len(self.train)))]
         frames = self.shards.frames(index)
         t, h, w = frames.shape[:3]
         start = int(rng.integers(t - length + 1))
         side = self.training.crop
         y, x = int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))
-        box = self.shards.truth(index)["boxes"][start + length // 2]
+        boxes = self.shards.truth(index)["boxes"][start : start + length]
+        box = boxes[length // 2]
         if rng.random() < 0.5 and not np.isnan(box[0]):
             centre_x, centre_y = (box[0] + box[2]) / 2 * w, (box[1] + box[3]) / 2 * h
             x = int(np.clip(centre_x - side * rng.random(), 0, w - side))
             y = int(np.clip(centre_y - side * rng.random(), 0, h - side))
         crop = frames[start : start + length, y : y + side, x : x + side]
-        return np.ascontiguousarray(crop[:, :, ::-1] if rng.random() < 0.5 else crop)
+        weight = np.ones((length, 1, side, side), np.float32)
+        for i, (x0, y0, x1, y1) in enumerate(boxes * (w, h, w, h) - (x, y, x, y)):
+            if x1 > 0 and y1 > 0:  # false for NaN: unseen
+                rows, columns = (
+                    slice(max(int(y0), 0), max(int(y1), 0)),
+                    slice(max(int(x0), 0), max(int(x1), 0)),
+                )
+                weight[i, 0, rows, columns] += self.training.subject_weight
+        if rng.random() < 0.5:
+            crop, weight = crop[:, :, ::-1], weight[..., ::-1]
+        return np.ascontiguousarray(crop), np.ascontiguousarray(weight)
 
     def evaluate(self) -> dict[str, float]:
         """PSNR in dB over whole held-out clips, and the spread of the latents."""

@@ -88,13 +88,13 @@ def render(
 def camera_rays(camera: Tensor, size: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
     """Unit rays [3,M,32] through pixel centres, and their cosine [M,32] to the camera's axis.
 
-    `camera` [M,CAMERA], `size` [2] width and height, `row` [M,1], `column` [M,32].
+    `camera` [CAMERA,M], `size` [2] width and height, `row` [M,1], `column` [M,32].
     """
-    tangent = camera[:, 12:13]
+    tangent = camera[12, :, None]
     u = ((column + 0.5) * 2.0 - size[0]) / size[1] * tangent
     v = (1.0 - (row + 0.5) * 2.0 / size[1]) * tangent
     cosine = torch.rsqrt(u * u + v * v + 1.0)
-    r = camera[:, 3:12].t().reshape(3, 3, -1, 1)  # world axis, camera axis, m, 1
+    r = camera[3:12].view(3, 3, -1, 1)  # world axis, camera axis, m, 1
     return (r[:, 0] * u + r[:, 1] * v - r[:, 2]) * cosine, cosine
 
 
@@ -147,9 +147,9 @@ class Picture:
         within = segment - frame * per_frame
         row = within // self.columns
         column = ((within - row * self.columns) * SEGMENT)[:, None] + torch.arange(SEGMENT, device=self.device)
-        seat = caster.camera[start:stop][frame]  # m c
+        seat = caster.camera[start:stop].t()[:, frame]  # c m
         direction, cosine = caster.run(camera_rays, seat, self.size, row[:, None].float(), column.float())
-        origin = seat[:, :3].t()[:, :, None].expand(3, -1, SEGMENT).contiguous()
+        origin = seat[:3, :, None].expand(3, -1, SEGMENT).contiguous()
         axis = (direction[:, :, SEGMENT // 2 - 1] + direction[:, :, SEGMENT // 2]).t()
         axis = (axis / axis.norm(dim=1, keepdim=True)).view(frames, per_frame, 3)
         return View(
