@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 SOURCE = Path(__file__).parents[1] / "src"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
 )  # for children
+
+settings.register_profile("filmwright", deadline=None)  # a busy machine is no bug
+settings.load_profile("filmwright")
 
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 

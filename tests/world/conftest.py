@@ -54,7 +54,9 @@ def make_stage() -> Callable[..., Stage]:
         rotation = np.zeros((frames, count, 3, 3), np.float32)
         for k, (_, _, at, pose) in enumerate(bodies):
             position[:, k], rotation[:, k] = at, pose
-        colours = np.array([(0.7, 0.05, 0.04), (0.05, 0.12, 0.6), (0.7, 0.55, 0.05), (0.05, 0.4, 0.1)], np.float32)
+        colours = np.array(
+            [(0.7, 0.05, 0.04), (0.05, 0.12, 0.6), (0.7, 0.55, 0.05), (0.05, 0.4, 0.1)], np.float32
+        )
         return Stage(
             look=Look(
                 setting=setting, ground_a=(0.6, 0.55, 0.5), ground_b=(0.2, 0.15, 0.1), ground_scale=0.5,

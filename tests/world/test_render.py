@@ -160,11 +160,11 @@ def test_the_ground_mirrors_a_ball_below_itself(setting: str, make_stage: Make) 
 
 def test_a_metal_ball_mirrors_its_neighbour(make_stage: Make) -> None:
     pair = [("sphere", (0.5, 0, 0), (-0.55, 0, 0.5), EYE3), ("box", (0.4, 0.4, 0.4), (0.6, 0, 0.4), EYE3)]
-    for gloss, least, most in ((0.0, 0, 0), (0.6, 40, 4000)):
+    for gloss, least, most in ((0.0, 0, 0), (0.6, 10, 400)):
         stage = make_stage(pair, gloss=gloss, sun_colour=(0.0, 0.0, 0.0), ambient=(1.0, 1.0, 1.0))
         alone = replace(stage, visible=np.array([[True, False]]))
         change = np.abs(draw(stage).frames[0].astype(int) - draw(alone).frames[0]).max(-1)
-        lit_side = (draw(stage).ids[0] == 1) & (change > 60)
+        lit_side = (draw(stage).ids[0] == 1) & (change > 30)
         assert least <= lit_side.sum() <= most
 
 
@@ -179,13 +179,16 @@ def test_what_is_not_visible_leaves_no_trace(make_stage: Make) -> None:
 
 
 def test_frames_do_not_know_how_they_were_batched(make_stage: Make, any_turn: NDArray[np.float64]) -> None:
-    path = np.linspace([-1, 0, 0.6], [1, 0, 0.9], 9)
-    bodies = [("box", SIZES["box"], path, any_turn), ("capsule", SIZES["capsule"], path[::-1] + [0, 1, 0], EYE3)]
-    stage = make_stage(bodies, frames=9, ground_gloss=0.3, gloss=0.3)
+    path = np.linspace([-1, 0, 0.6], [1, 0, 0.9], 5)
+    bodies = [
+        ("box", SIZES["box"], path, any_turn),
+        ("capsule", SIZES["capsule"], path[::-1] + [0, 1, 0], EYE3),
+    ]
+    stage = make_stage(bodies, frames=5, ground_gloss=0.3, gloss=0.3)
     whole = render(stage, 160, 128, compiled=False)
     again = render(stage, 160, 128, compiled=False)
     assert (whole.frames == again.frames).all()
-    for t in (0, 4, 8):
+    for t in (0, 4):
         one = replace(
             stage, seconds=stage.seconds[t : t + 1], position=stage.position[t : t + 1], rotation=stage.rotation[t : t + 1],
             visible=stage.visible[t : t + 1],
@@ -199,11 +202,16 @@ def test_frames_do_not_know_how_they_were_batched(make_stage: Make, any_turn: ND
 def test_silhouettes_are_smooth(make_stage: Make) -> None:
     """A lit ball before a dark sky: at its edge there are pixels between the two, as there are with four samples."""
     stage = make_stage(
-        [("sphere", (0.5, 0, 0), (0, 0, 2.5), EYE3)], target=(0, 0, 2.5), sun_colour=(0, 0, 0), ambient=(2.0, 2.0, 2.0)
+        [("sphere", (0.5, 0, 0), (0, 0, 2.5), EYE3)],
+        target=(0, 0, 2.5),
+        sun_colour=(0, 0, 0),
+        ambient=(2.0, 2.0, 2.0),
     )
     one, four = draw(stage), render(stage, 96, 64, compiled=False, samples=4)
     mask = one.ids[0]
-    edge = (cv2.dilate(mask, np.ones((3, 3))) != cv2.erode(mask, np.ones((3, 3)))) & (np.arange(64) < 40)[:, None]
+    edge = (cv2.dilate(mask, np.ones((3, 3))) != cv2.erode(mask, np.ones((3, 3)))) & (np.arange(64) < 40)[
+        :, None
+    ]
     hard = np.where(mask[..., None] > 0, one.frames[0, 32, 48], one.frames[0, 32, 2]).astype(int)
     four_at_edge = four.frames[0][edge].astype(int)
     assert np.abs(one.frames[0][edge] - four_at_edge).mean() < 0.4 * np.abs(hard[edge] - four_at_edge).mean()
@@ -290,9 +298,12 @@ def test_without_truth_only_the_frames_are_made(make_stage: Make) -> None:
 def shapes(make_stage: Make, setting: str) -> Stage:
     waves = np.array([[0.05, 1.5, 1.0, 4.2, 0.0]], np.float32) if setting == "sea" else None
     bodies = [
-        (kind, SIZES[kind], np.linspace([i - 1.5, 0, 0.6], [i - 1.4, 0.3, 0.8], 3), EYE3) for i, kind in enumerate(SIZES)
+        (kind, SIZES[kind], np.linspace([i - 1.5, 0, 0.6], [i - 1.4, 0.3, 0.8], 3), EYE3)
+        for i, kind in enumerate(SIZES)
     ]
-    return make_stage(bodies, frames=3, setting=setting, ground_gloss=0.3, gloss=0.3, stripes=1.0, waves=waves, fog=0.01)
+    return make_stage(
+        bodies, frames=3, setting=setting, ground_gloss=0.3, gloss=0.3, stripes=1.0, waves=waves, fog=0.01
+    )
 
 
 @pytest.mark.slow

@@ -28,7 +28,9 @@ __all__ = ["Caster", "Pairs", "Rays", "can_compile", "padded", "take"]
 PAD = 16  # row lists are padded to this multiple: a symbolic size of 0 or 1 would recompile a kernel
 LIFT = 1e-3  # metres: secondary rays start this far off their surface
 GLOSSY = 0.04  # mirror share from which bodies are looked for in a body's mirror image
-CAMERA = 16  # columns of the camera table: eye 0:3, rotation 3:12, tangent of half the vertical fov 12, seconds 13
+CAMERA = (
+    16  # columns of the camera table: eye 0:3, rotation 3:12, tangent of half the vertical fov 12, seconds 13
+)
 
 Kernel = Callable[..., Any]
 INTERSECT: tuple[Kernel, ...] = (intersect.intersect_round, intersect.intersect_box, intersect.intersect_cone)
@@ -88,7 +90,9 @@ class Caster:
         self.num_frames, self.num_primitives = stage.position.shape[:2]
         self.sea = stage.look.setting == "sea"
         tangent = float(np.tan(np.mean(stage.camera.fov) / 2.0))
-        self.half_segment = float(np.arctan(tangent * (SEGMENT + 3) / height))  # radians, with a pixel to spare
+        self.half_segment = float(
+            np.arctan(tangent * (SEGMENT + 3) / height)
+        )  # radians, with a pixel to spare
         self.look = shading.look_vector(stage.look, 2.0 * tangent / height).to(device)
         self.pixel = self.look[26]
         self.texture = patterns.ground_texture(stage.look.setting, stage.look.pattern_seed % 16).to(device)
@@ -237,7 +241,9 @@ class Caster:
         """Ambient light left [a,32], as `shadows`."""
         at = rows[pairs.slot]
         point, normal = point.index_select(1, at), normal.index_select(1, at)
-        left = intersect.open_sky(point, normal, take(own, at), pairs.index[:, None], take(table, pairs.entry))
+        left = intersect.open_sky(
+            point, normal, take(own, at), pairs.index[:, None], take(table, pairs.entry)
+        )
         return self.product(left, pairs, len(rows))
 
     # ------------------------------------------------------------------------------------ colours

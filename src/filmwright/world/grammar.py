@@ -94,7 +94,7 @@ PARAPHRASE_SHAPES: tuple[Shape, ...] = (
     Shape(text="{ving}: {np}{tail}"),
     Shape(text="{clip} in {glow} shows {np} that {vp}{tail}"),
     Shape(text="in {glow} {np} is seen {ving}{tail}"),
-    Shape(text="{caming}, {np} {ving}, {when}{tail}"),
+    Shape(text="{caming}: {np} {ving}, {when}{tail}"),
 )
 
 CLIPS = (

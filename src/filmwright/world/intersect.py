@@ -156,7 +156,8 @@ def intersect_cone(origin: Tensor, direction: Tensor, table: Tensor) -> tuple[Te
     t = torch.maximum(side_in, cap_in)
     # margins: past the round side, and past the two rims
     radius = torch.minimum(
-        torch.maximum(torch.abs(r_here - b / a * slope * qz), torch.minimum(bottom, top)), torch.maximum(bottom, top)
+        torch.maximum(torch.abs(r_here - b / a * slope * qz), torch.minimum(bottom, top)),
+        torch.maximum(bottom, top),
     )
     radius = torch.clamp(radius, min=1e-3)
     depth = disc / a  # radius^2 - distance^2 at closest approach
@@ -196,9 +197,7 @@ def sunlight(t: Tensor, margin: Tensor, own: Tensor, primitive: Tensor) -> Tenso
     return torch.where((own == primitive) | (t > 0.9 * FAR), torch.ones_like(light), light)
 
 
-def open_sky(
-    point: Tensor, normal: Tensor, own: Tensor, primitive: Tensor, table: Tensor
-) -> Tensor:
+def open_sky(point: Tensor, normal: Tensor, own: Tensor, primitive: Tensor, table: Tensor) -> Tensor:
     """The share of ambient light that a primitive, taken as a ball, leaves at a point with that normal [3,P,32]."""
     (x, y, z), (nx, ny, nz) = point.unbind(0), normal.unbind(0)
     vx, vy, vz = table[:, 0:1] - x, table[:, 1:2] - y, table[:, 2:3] - z

@@ -85,7 +85,7 @@ def draw_pattern(setting: str, seed: int) -> tuple[Float, Float]:
         mix = 0.55 * dunes + 0.28 * ripple + 0.2 * grains
         shade = 0.93 + 0.08 * ripple + 0.06 * (grains - 0.5)
     elif setting == "sea":
-        mix, shade = 0.5 * one, one
+        mix, shade = (0.5 * one).astype(np.float64), one.astype(np.float64)
     else:
         raise BadRequest(f"unknown setting {setting!r}: one of {', '.join(PERIODS)}")
     return np.clip(mix, 0.0, 1.0).astype(np.float32), shade.astype(np.float32)

@@ -26,7 +26,9 @@ from filmwright.world.scene import Stage
 
 __all__ = ["FAR", "Rendered", "can_compile", "render"]
 
-CHUNK_PIXELS = 1 << 17  # a few frames at a time: compiled, their working set stays near the second-level cache
+CHUNK_PIXELS = (
+    1 << 17
+)  # a few frames at a time: compiled, their working set stays near the second-level cache
 EAGER_PIXELS = 1 << 16
 GPU_PIXELS = 1 << 23
 
@@ -59,7 +61,8 @@ def render(
     """Draw every frame of a stage.
 
     `width` and `height` in pixels, any positive numbers (a width that divides by 32 wastes nothing). `compiled` None
-    compiles where `can_compile`, which pays from some fifty clips on. `samples` 4 draws at twice the size and averages. `truth` False leaves masks and depth out.
+    compiles where `can_compile`, which pays from some fifty clips on. `samples` 4
+    draws at twice the size and averages. `truth` False leaves masks and depth out.
 
     Raises:
         BadRequest: a size below 1, samples other than 1 and 4, an unknown setting or mood.
@@ -73,7 +76,10 @@ def render(
         mean = fine.reshape(len(fine), height, 2, width, 2, 3).mean((2, 4), dtype=np.float32)
         exact = render(stage, width, height, device=device, truth=truth, compiled=compiled)
         return Rendered(
-            frames=np.round(mean).astype(np.uint8), ids=exact.ids, primitive=exact.primitive, depth=exact.depth
+            frames=np.round(mean).astype(np.uint8),
+            ids=exact.ids,
+            primitive=exact.primitive,
+            depth=exact.depth,
         )
     where = torch.device(device)
     with torch.no_grad():
@@ -146,7 +152,9 @@ class Picture:
         frame = segment // per_frame
         within = segment - frame * per_frame
         row = within // self.columns
-        column = ((within - row * self.columns) * SEGMENT)[:, None] + torch.arange(SEGMENT, device=self.device)
+        column = ((within - row * self.columns) * SEGMENT)[:, None] + torch.arange(
+            SEGMENT, device=self.device
+        )
         seat = caster.camera[start:stop].t()[:, frame]  # c m
         direction, cosine = caster.run(camera_rays, seat, self.size, row[:, None].float(), column.float())
         origin = seat[:3, :, None].expand(3, -1, SEGMENT).contiguous()
@@ -232,7 +240,9 @@ class Picture:
             below = torch.tensor([1.0, 1.0, -1.0, 1.0], device=self.device)
             spread = caster.half_segment + (0.2 if caster.sea else 0.0)
             ball = table[..., [0, 1, 2, 22]] * below
-            masks.append(caster.cone_mask(caster_eye(view), view.axis, ball, view.visible, spread) & looks_down)
+            masks.append(
+                caster.cone_mask(caster_eye(view), view.axis, ball, view.visible, spread) & looks_down
+            )
         rows = torch.nonzero(torch.stack([m.any(1) for m in masks]).any(0)).squeeze(1)
         if not len(rows):
             return

@@ -131,7 +131,9 @@ class Look:
     fog: float  # 1/metres
     grade: str  # a name of vocabulary.MOODS
     pattern_seed: int = 0
-    waves: Float | None = None  # [W,5] amplitude, wave number x, wave number y, angular speed, phase; the sea only
+    waves: Float | None = (
+        None  # [W,5] amplitude, wave number x, wave number y, angular speed, phase; the sea only
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

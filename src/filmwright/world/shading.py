@@ -131,7 +131,8 @@ def texture(look: Tensor, tex: Tensor, x: Tensor, y: Tensor, spread: Tensor) -> 
     lod = torch.clamp(torch.log2(torch.clamp(spread, min=1.0)), max=float(LEVELS - 1) - 0.001)
     base = torch.floor(lod)
     part = lod - base
-    mixes, shades = [], []
+    mixes: list[Tensor] = []
+    shades: list[Tensor] = []
     for step in (0, 1):
         level = base + step
         size = torch.exp2(float(LEVELS - 1) - level)
@@ -159,7 +160,9 @@ def texture(look: Tensor, tex: Tensor, x: Tensor, y: Tensor, spread: Tensor) -> 
     return mixes[0] + (mixes[1] - mixes[0]) * part, shades[0] + (shades[1] - shades[0]) * part
 
 
-def wave_field(waves: Tensor, x: Tensor, y: Tensor, time: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def wave_field(
+    waves: Tensor, x: Tensor, y: Tensor, time: Tensor, spread: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Height and its slopes of the sea at (x, y), waves finer than the footprint `spread` (metres) faded out."""
     height = torch.zeros_like(x)
     slope_x = torch.zeros_like(x)
@@ -176,8 +179,15 @@ def wave_field(waves: Tensor, x: Tensor, y: Tensor, time: Tensor, spread: Tensor
 
 
 def shade_ground(
-    look: Tensor, albedo: Colour, normal: Colour, view: Colour, shadow: Tensor, occlusion: Tensor, shine: Colour,
-    fresnel: Tensor, sparkle: float,
+    look: Tensor,
+    albedo: Colour,
+    normal: Colour,
+    view: Colour,
+    shadow: Tensor,
+    occlusion: Tensor,
+    shine: Colour,
+    fresnel: Tensor,
+    sparkle: float,
 ) -> Colour:
     """Sun, ambient light, mirror image and highlight on the ground."""
     nx, ny, nz = normal
@@ -210,7 +220,7 @@ def add_fog(look: Tensor, t: Tensor, colour: Colour) -> Colour:
 
 
 def environment_flat(
-    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor, origin: Tensor, direction: Tensor, effects: Tensor
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor, origin: Tensor, direction: Tensor, effects: Tensor  # noqa: ARG001 (as the sea's)
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Ground and sky along rays [M,32] -> linear r, g, b, and the distance (FAR for sky).
 
@@ -243,18 +253,20 @@ def environment_flat(
     lit = shade_ground(look, albedo, normal, (dx, dy, dz), shadow, occlusion, shine, fresnel, 0.8)
     r, g, b = add_fog(look, t, lit)
     return (
-        torch.where(ground, r, sr), torch.where(ground, g, sg), torch.where(ground, b, sb),
+        torch.where(ground, r, sr),
+        torch.where(ground, g, sg),
+        torch.where(ground, b, sb),
         torch.where(ground, t, torch.full_like(t, FAR)),
     )
 
 
 def environment_sea(
-    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor, origin: Tensor, direction: Tensor, effects: Tensor
+    look: Tensor, tex: Tensor, waves: Tensor, time: Tensor, origin: Tensor, direction: Tensor, effects: Tensor  # noqa: ARG001 (as the floor's)
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """`environment_flat` for the sea: the surface is lifted by the waves, and its normals bend light and mirror."""
-    ox, oy, oz, dx, dy, dz = *origin.unbind(0), *direction.unbind(0)
+    dx, dy, dz = direction.unbind(0)
     shadow, occlusion, mr, mg, mb, mirror = effects.unbind(0)
-    t, x, y, sx, sy, height = sea_hit(look, waves, time, origin, direction)
+    t, _, _, sx, sy, height = sea_hit(look, waves, time, origin, direction)
     ground = t < FAR
     length = torch.rsqrt(sx * sx + sy * sy + 1.0)
     nx, ny, nz = -sx * length, -sy * length, length
@@ -276,7 +288,10 @@ def environment_sea(
     lit = shade_ground(look, albedo, (nx, ny, nz), (dx, dy, dz), shadow, occlusion, shine, fresnel, 1.5)
     r, g, b = add_fog(look, t, lit)
     return (
-        torch.where(ground, r, sr), torch.where(ground, g, sg), torch.where(ground, b, sb), t,
+        torch.where(ground, r, sr),
+        torch.where(ground, g, sg),
+        torch.where(ground, b, sb),
+        t,
     )
 
 
@@ -321,8 +336,15 @@ def surface(table: Tensor, row: Tensor, origin: Tensor, direction: Tensor, t: Te
     # round: away from the nearest axis point
     half = torch.where(kind > 1.5, s1, zero)
     rz = lz - torch.minimum(torch.maximum(lz, -half), half)
-    # box: the axis on which the point is farthest out
-    fx, fy, fz = torch.abs(lx) - s0, torch.abs(ly) - s1, torch.abs(lz) - s2
+    # box: of the faces turned to the eye, the one that the point is farthest out of; a pixel that only touches the
+    # silhouette has its point a little beside the box, and would else take a face that looks away
+    qx = (r[0] * dx + r[3] * dy + r[6] * dz) * lx
+    qy = (r[1] * dx + r[4] * dy + r[7] * dz) * ly
+    qz = (r[2] * dx + r[5] * dy + r[8] * dz) * lz
+    away = torch.full_like(lx, -FAR)
+    fx = torch.where(qx < 0.0, torch.abs(lx) - s0, away)
+    fy = torch.where(qy < 0.0, torch.abs(ly) - s1, away)
+    fz = torch.where(qz < 0.0, torch.abs(lz) - s2, away)
     on_x = (fx >= fy) & (fx >= fz)
     on_y = (~on_x) & (fy >= fz)
     on_z = ~(on_x | on_y)
@@ -334,7 +356,7 @@ def surface(table: Tensor, row: Tensor, origin: Tensor, direction: Tensor, t: Te
     lean = torch.rsqrt(1.0 + slope * slope)
     out = torch.sqrt(lx * lx + ly * ly + 1e-12)
     past_side = (out - 0.5 * (s0 + s1) - slope * lz) * lean
-    cap = (torch.abs(lz) - s2) > past_side
+    cap = fz > past_side
     cx = torch.where(cap, zero, lx / out)
     cy = torch.where(cap, zero, ly / out)
     cz = torch.where(cap, sign_z, -slope)
@@ -422,6 +444,8 @@ def finish(grade: Tensor, r: Tensor, g: Tensor, b: Tensor) -> Colour:
         log = torch.log2(c)
         log = (log + 2.474) * grade[10] - 2.474
         c = torch.clamp(torch.exp2(log), max=1.0)
-        curve = torch.where(c <= 0.0031308, 12.92 * c, 1.055 * torch.exp2(torch.log2(c) * (1.0 / 2.4)) - 0.055)
+        curve = torch.where(
+            c <= 0.0031308, 12.92 * c, 1.055 * torch.exp2(torch.log2(c) * (1.0 / 2.4)) - 0.055
+        )
         out.append((curve * 255.0 + 0.5).to(torch.uint8))
     return out[0], out[1], out[2]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["flow", "follow", "pluecker", "project"]
 
-SKY = 999.0  # metres: from this depth on a pixel shows sky, which turns with the camera but never comes nearer
+SKY = (
+    999.0  # metres: from this depth on a pixel shows sky, which turns with the camera but never comes nearer
+)
 NEAR = 1e-3  # metres: points nearer to the camera's plane, or behind it, are projected as if they were here
 
 
@@ -90,7 +92,9 @@ def flow(stage: Stage, rendered: Rendered) -> NDArray[np.float32]:
             at = np.stack([u[0, xs], v[ys, 0], -np.ones(len(xs), np.float32)], -1)
             to = np.einsum("nij,nj->ni", a, at) + b * inverse[ys, xs, None]
             x[ys, xs], y[ys, xs], z[ys, xs] = to.T
-        ahead = np.float32(focal[t + 1]) / np.maximum(-z, np.float32(NEAR) * np.maximum(inverse, np.float32(1e-3)))
+        ahead = np.float32(focal[t + 1]) / np.maximum(
+            -z, np.float32(NEAR) * np.maximum(inverse, np.float32(1e-3))
+        )
         out[t, ..., 0] = x * ahead - column
         out[t, ..., 1] = row - y * ahead
     return out
