@@ -307,7 +307,9 @@ def shapes(make_stage: Make, setting: str) -> Stage:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's compiler warns of its own parts
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning"
+)  # torch's compiler warns of its own parts
 @pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler here")
 @pytest.mark.parametrize("setting", ["wood", "sea"])
 def test_compiled_and_eager_pictures_are_the_same(setting: str, make_stage: Make) -> None:

@@ -159,7 +159,7 @@ class Picture:
         direction, cosine = caster.run(camera_rays, seat, self.size, row[:, None].float(), column.float())
         origin = seat[:3, :, None].expand(3, -1, SEGMENT).contiguous()
         axis = (direction[:, :, SEGMENT // 2 - 1] + direction[:, :, SEGMENT // 2]).t()
-        axis = (axis / axis.norm(dim=1, keepdim=True)).view(frames, per_frame, 3)
+        axis = (axis * torch.rsqrt((axis * axis).sum(1, keepdim=True))).view(frames, per_frame, 3)
         return View(
             frames=frames, frame=frame, time=caster.camera[start:stop, 13], rays=Rays(origin, direction), cosine=cosine,
             axis=axis, table=caster.table[start:stop], visible=caster.visible[start:stop],

@@ -131,8 +131,7 @@ def texture(look: Tensor, tex: Tensor, x: Tensor, y: Tensor, spread: Tensor) -> 
     lod = torch.clamp(torch.log2(torch.clamp(spread, min=1.0)), max=float(LEVELS - 1) - 0.001)
     base = torch.floor(lod)
     part = lod - base
-    mixes: list[Tensor] = []
-    shades: list[Tensor] = []
+    mixes, shades = list[Tensor](), list[Tensor]()
     for step in (0, 1):
         level = base + step
         size = torch.exp2(float(LEVELS - 1) - level)
