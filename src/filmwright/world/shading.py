@@ -131,11 +131,11 @@ def texture(look: Tensor, tex: Tensor, x: Tensor, y: Tensor, spread: Tensor) -> 
     lod = torch.clamp(torch.log2(torch.clamp(spread, min=1.0)), max=float(LEVELS - 1) - 0.001)
     base = torch.floor(lod)
     part = lod - base
-    mixes, shades = list[Tensor](), list[Tensor]()
+    mixes: list[Tensor] = []
+    shades: list[Tensor] = []
     for step in (0, 1):
         level = base + step
-        size = torch.exp2(float(LEVELS - 1) - level)
-        size = torch.floor(size + 0.5)
+        size = torch.floor(torch.exp2(float(LEVELS - 1) - level) + 0.5)
         start = (TEXELS * TEXELS - size * size) * (4.0 / 3.0)  # texels in all the finer levels
         fu, fv = u * size - 0.5, v * size - 0.5
         lu, lv = torch.floor(fu), torch.floor(fv)
