@@ -8,10 +8,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.vocabulary import LIGHTS, MOODS, SETTINGS
+from filmwright.world import caster
 from filmwright.world.looks import look_for
 from filmwright.world.render import FAR, Rendered, can_compile, render
 from filmwright.world.scene import Stage
@@ -304,6 +306,24 @@ def shapes(make_stage: Make, setting: str) -> Stage:
     return make_stage(
         bodies, frames=3, setting=setting, ground_gloss=0.3, gloss=0.3, stripes=1.0, waves=waves, fog=0.01
     )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("setting", ["wood", "sea"])
+def test_every_kernel_can_be_traced_whole(
+    setting: str, make_stage: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler's first half, which takes seconds; `--slow` runs the other one."""
+    stage = shapes(make_stage, setting)
+    eager = render(stage, 64, 48, compiled=False)
+
+    def traced(function: Callable[..., object], compiled: bool) -> Callable[..., object]:
+        return (
+            torch.compile(function, backend="eager", dynamic=True, fullgraph=True) if compiled else function
+        )
+
+    monkeypatch.setattr(caster, "kernel", traced)
+    assert np.abs(eager.frames.astype(int) - render(stage, 64, 48, compiled=True).frames).max() <= 1
 
 
 @pytest.mark.slow
