@@ -170,6 +170,14 @@ def test_an_image_is_the_first_frame(tmp_path: Path) -> None:
     assert request.controls == (Keyframe(at=0, image=ImageRef(path=str(path), digest=digest_file(path))),)
 
 
+def test_a_picture_counts_by_its_bytes_and_not_by_its_place(tmp_path: Path) -> None:
+    here, there = picture(tmp_path / "here.png"), picture(tmp_path / "there.png")
+    first, moved = build_request("a ball", image=here, seed=1), build_request("a ball", image=there, seed=1)
+    assert first.digest() == moved.digest()
+    there.write_bytes(picture(tmp_path / "other.png", "blue").read_bytes())
+    assert build_request("a ball", image=there, seed=1).digest() != first.digest()
+
+
 def test_a_base_is_kept_but_for_what_is_given(tmp_path: Path) -> None:
     first = picture(tmp_path / "first.png")
     base = build_request("a ball", image=first, camera="push-in", seed=3, steps=4)

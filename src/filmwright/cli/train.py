@@ -18,6 +18,7 @@ __all__ = ["train_app"]
 
 REST_OF_MATRIX = 0.5  # AdamW's rate as a share of Muon's
 MAKE_SHARDS = "make one with `filmwright world shards --out DIR`"
+MAKE_LATENTS = "make one with `filmwright train latents --out DIR`"
 SIZES = ("lite", "full", "tiny")  # models.catalog.SIZES, which would load torch; a test holds them equal
 
 train_app = typer.Typer(no_args_is_help=True, help="Train the models; a killed run goes on with --resume.")
@@ -91,9 +92,14 @@ def log_to_stderr() -> None:
     )
 
 
+def process() -> tuple[int, int]:
+    """Which of how many processes this is, as torchrun says."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def say_figures(figures: Mapping[str, object], *, as_json: bool) -> None:
     """Print the last held-out figures, once when torchrun started several of us."""
-    if os.environ.get("RANK", "0") != "0":
+    if process()[0] > 0:
         return
     if as_json:
         typer.echo(json.dumps(dict(figures)))
@@ -199,7 +205,14 @@ def train_latents(
     net.load_state_dict(read_weights(vae))
     tokenizer = Tokenizer.load(vocabulary or pocket_folder() / "vocabulary.json")
     done = encode_shards(
-        Shards(data), net, tokenizer, out, length=sizes.text.length, device=device, batch=batch
+        Shards(data),
+        net,
+        tokenizer,
+        out,
+        length=sizes.text.length,
+        device=device,
+        batch=batch,
+        process=process(),
     )
     typer.echo(f"{out}: {done} clips")
 
@@ -213,6 +226,9 @@ def train_denoiser(
     vae: Annotated[
         Path | None,
         typer.Option("--vae", help="A vae.safetensors that decodes the sample sheets; none without it."),
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", help="Latents to measure on; clips of --data if not given.")
     ] = None,
     size: Size = "lite",
     max_minutes: Minutes = 60.0,
@@ -233,7 +249,9 @@ def train_denoiser(
     """Train the denoiser and its text encoder; writes OUT/denoiser.safetensors and OUT/text.safetensors."""
     check_run(max_minutes, batch, lr, threads, device)
     check_size(size)
-    check_folder("--data", latents, "make one with `filmwright train latents --out DIR`")
+    check_folder("--data", latents, MAKE_LATENTS)
+    if held_out is not None:
+        check_folder("--held-out", held_out, MAKE_LATENTS)
     check_file("--vae", vae)
     if init is not None:
         check_folder("--init", init, "it must hold text.safetensors and denoiser.safetensors")
@@ -256,7 +274,9 @@ def train_denoiser(
         threads=threads,
         compile=compiled,
     )
-    figures = train(DenoiserTraining(latents=latents, size=size, init=init, vae=vae), config)
+    figures = train(
+        DenoiserTraining(latents=latents, held_out=held_out, size=size, init=init, vae=vae), config
+    )
     say_figures(figures, as_json=as_json)
 
 

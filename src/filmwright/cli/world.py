@@ -13,6 +13,7 @@ from filmwright.spec.vocabulary import PARTS
 
 __all__ = ["world_app"]
 
+FRAMES_SHOWN = 6  # of a clip on the contact sheet
 SPLITS = ("train", "validation", "held_out")
 
 world_app = typer.Typer(no_args_is_help=True, help="The simulated world that the pocket model learns from.")
@@ -54,16 +55,19 @@ def sample(
     check_world(count, seed, part, out)
     width, height = world_size(size, frames)
 
+    from filmwright.media.sheet import contact_sheet, save_png_atomic
     from filmwright.media.video import VideoWriter
-    from filmwright.world.sample import WorldClip, write_sample
+    from filmwright.world.sample import WorldClip, describe, write_sample
 
-    videos: list[Path] = []
+    videos, clips, labels = [], [], []
 
     def film(name: str, clip: WorldClip) -> None:
         path = out / f"{name}.mp4"
         with VideoWriter(path, width, height, clip.take.script.fps) as video:
             video.write(clip.rendered.frames)
         videos.append(path)
+        clips.append(clip.rendered.frames)
+        labels.append(describe(clip))
 
     def progress(done: int, total: int) -> None:
         typer.echo(f"{done}/{total} clips", err=True)
@@ -79,10 +83,12 @@ def sample(
         height=height,
         num_frames=frames,
     )
+    sheet = out / "sheet.png"
+    save_png_atomic(contact_sheet(clips, labels, columns=1, frames_per_clip=FRAMES_SHOWN), sheet)
     if as_json:
-        typer.echo(json.dumps({"files": [str(path) for path in [*written, *videos]]}))
+        typer.echo(json.dumps({"files": [str(path) for path in [*written, sheet, *videos]]}))
     else:
-        typer.echo(f"{out}: {count} clips, {out / 'sheet.png'}")
+        typer.echo(f"{out}: {count} clips, {sheet}")
 
 
 @world_app.command("shards")

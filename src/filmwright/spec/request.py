@@ -92,10 +92,13 @@ class Request(Frozen):
 
     def canonical(self) -> str:
         """The one JSON text of this request: sorted keys, no spaces."""
-        return json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        return _compact(self.model_dump(mode="json"))
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical JSON."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()
+        """SHA-256 (hex) of the canonical JSON less the places of pictures, whose own digests say which they are."""
+        places = {"controls": {"__all__": {"image": {"path"}, "clip": {"path"}}}}
+        return hashlib.sha256(_compact(self.model_dump(mode="json", exclude=places)).encode()).hexdigest()
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -37,8 +37,11 @@ def encode_shards(
     length: int,
     device: str = "cpu",
     batch: int = 4,
+    process: tuple[int, int] = (0, 1),
 ) -> int:
     """Writes `out/latents-00000.safetensors` ... for shards not yet encoded; returns the number of clips.
+
+    `process` is (which, of how many): each takes every n-th shard.
 
     Keys: latents f16 [n,c,t,h,w], last f16 [n,c,h,w] (the last frame alone, as a keyframe), rays f16 [n,6,t,h,w],
     weight f16 [n,t,h,w] (share of each cell in the subject's box), tokens i16 [n,captions,length],
@@ -50,7 +53,7 @@ def encode_shards(
     vae = vae.eval().to(device, torch.bfloat16)
     vae = vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     began, done = time.monotonic(), 0
-    for shard in sorted({r.shard for r in shards.records}):
+    for shard in sorted({r.shard for r in shards.records})[process[0] :: process[1]]:
         target = out / f"latents-{shard:05d}.safetensors"
         records = [r for r in shards.records if r.shard == shard]
         if target.exists():
@@ -105,21 +108,29 @@ def box_weight(boxes: Tensor, rows: int, columns: int) -> Tensor:
 
 
 class LatentSet:
-    """All encoded clips in memory."""
+    """All encoded clips in memory; those of `held_out` are never trained on."""
 
-    def __init__(self, folder: Path | str) -> None:
-        paths = sorted(Path(folder).glob("latents-*.safetensors"))
-        if not paths:
-            raise BadRequest(f"{folder} holds no latents: encode clips first with `filmwright train latents`")
-        files = [load_file(p) for p in paths]
+    def __init__(self, folder: Path | str, held_out: Path | str | None = None) -> None:
+        files = _read_latents(folder)
+        trained = sum(len(f["latents"]) for f in files)
+        if held_out is not None:
+            files += _read_latents(held_out)
         # a shape has one set: a folder of mixed shapes is an error of whoever wrote it
         self.tensors = {k: torch.cat([f[k] for f in files]) for k in files[0]}
         held = self.tensors["held_out"] | self.tensors["validation"]
+        held[trained:] = True
         self.train = torch.nonzero(~held).flatten()
         self.validation = torch.nonzero(held).flatten()
 
     def __len__(self) -> int:
         return len(self.tensors["latents"])
+
+
+def _read_latents(folder: Path | str) -> list[dict[str, Tensor]]:
+    paths = sorted(Path(folder).glob("latents-*.safetensors"))
+    if not paths:
+        raise BadRequest(f"{folder} holds no latents: encode clips first with `filmwright train latents`")
+    return [load_file(p) for p in paths]
 
 
 def track_controls(latents: Tensor, tracks: Tensor, seen: Tensor, use: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from filmwright.spec.errors import BadRequest
 from filmwright.training.checkpoint import NAME, load_checkpoint, save_checkpoint
 from filmwright.training.optim import MuonAdamW, matrices_and_rest
 
-__all__ = ["LoopConfig", "Objective", "Rank", "run", "wants_compile"]
+__all__ = ["LoopConfig", "Objective", "Rank", "is_first_process", "run", "wants_compile"]
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class LoopConfig:
     lr_rest: float = 1e-3
     warmup_steps: int = 100
     cooldown: float = 0.3  # share of the budget at whose end the rate falls linearly to nearly nothing
-    ema: float = 0.999
+    ema: float = 0.998
     clip: float = 1.0
     seed: int = 0
     device: str = "cpu"
@@ -149,7 +149,8 @@ def _train(
         used = (now - began) / 60 / config.max_minutes
         if config.max_steps is not None:
             used = max(used, state["step"] / config.max_steps)
-        if _any(used >= 1.0, rank):
+        used = _largest(used, rank)
+        if used >= 1.0:
             break
         scale = _rate(state["step"] - first_step, used, config)
         for group in optimizer.param_groups:
@@ -204,13 +205,18 @@ def _start_processes(config: LoopConfig) -> Rank:
     return Rank(dist.get_rank(), dist.get_world_size())
 
 
-def _any(flag: bool, rank: Rank) -> bool:
-    """Whether any process says so: clocks differ, and all must stop at one step."""
+def is_first_process() -> bool:
+    """Whether this process is the one that writes files; true where torchrun started none."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _largest(used: float, rank: Rank) -> float:
+    """The largest share any process has used: clocks differ, and all must keep one rate and stop at one step."""
     if rank.count == 1:
-        return flag
-    vote = torch.tensor(float(flag))
-    dist.all_reduce(vote, dist.ReduceOp.MAX)
-    return bool(vote.item())
+        return used
+    share = torch.tensor(used, dtype=torch.float64)
+    dist.all_reduce(share, dist.ReduceOp.MAX)
+    return float(share)
 
 
 def _rate(step: int, used: float, config: LoopConfig) -> float:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from filmwright.data.shards import Shards
 from filmwright.models.catalog import size
 from filmwright.models.vae import GROUP, VAE
-from filmwright.training.loop import LoopConfig, Rank, run, wants_compile
+from filmwright.training.loop import LoopConfig, Rank, is_first_process, run, wants_compile
 
 __all__ = ["VAEObjective", "VAETraining", "train_vae"]
 
@@ -192,6 +192,8 @@ def train_vae(training: VAETraining, config: LoopConfig) -> dict[str, float]:
 
     objective = VAEObjective(training, config)
     figures = run(objective, config)
+    if not is_first_process():
+        return figures
     ema = {f"vae.{k}": v.detach().clone().float() for k, v in objective.vae.state_dict().items()}
     load_checkpoint(config.out / NAME, objective.modules, ema)
     objective.vae.load_state_dict({k.removeprefix("vae."): v for k, v in ema.items()})

@@ -1,4 +1,4 @@
-"""A clip of the world with all its truth, and folders of samples to look at."""
+"""A clip of the world with all its truth, and folders of samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from filmwright.spec.errors import BadRequest, MediaError
 from filmwright.world.author import generator, write_script
@@ -20,10 +19,8 @@ from filmwright.world.scene import Take
 if TYPE_CHECKING:
     from filmwright.world.render import Rendered
 
-__all__ = ["WorldClip", "contact_sheet", "take", "world_clip", "write_sample"]
+__all__ = ["WorldClip", "describe", "take", "world_clip", "write_sample"]
 
-COLUMNS = 6  # frames a row of the contact sheet
-LABEL = 16  # pixels of text above a row
 TRACKED = 64  # points a clip
 
 
@@ -95,29 +92,6 @@ def world_clip(
     )
 
 
-def contact_sheet(rows: list[tuple[str, NDArray[np.uint8]]], *, columns: int = COLUMNS) -> Image.Image:
-    """One picture of many clips: a row a clip (its label, frames [T,H,W,3]), `columns` frames evenly spaced.
-
-    Raises `BadRequest` without clips.
-    """
-    if not rows:
-        raise BadRequest("a contact sheet of 0 clips cannot be drawn: give at least 1")
-    parts = []
-    for label, frames in rows:
-        index = np.linspace(0, len(frames) - 1, columns).round().astype(int)
-        strip = Image.fromarray(np.concatenate(list(frames[index]), axis=1))
-        part = Image.new("RGB", (strip.width, strip.height + LABEL))
-        ImageDraw.Draw(part).text((3, 2), label, fill=(255, 255, 255))
-        part.paste(strip, (0, LABEL))
-        parts.append(part)
-    sheet = Image.new("RGB", (max(p.width for p in parts), sum(p.height for p in parts)))
-    top = 0
-    for part in parts:
-        sheet.paste(part, (0, top))
-        top += part.height
-    return sheet
-
-
 def write_sample(
     directory: Path | str,
     count: int,
@@ -132,10 +106,10 @@ def write_sample(
     fps: int = 16,
     compiled: bool | None = None,
 ) -> list[Path]:
-    """Write clips `seed` .. `seed + count - 1` of a part of the world with their truth, and a contact sheet of all.
+    """Write clips `seed` .. `seed + count - 1` of a part of the world with their truth.
 
     For each clip `NAME.npz` (frames, ids, depth, flow, tracks, seen, states, camera) and `NAME.json` (script, log,
-    contacts, captions, facts), then `sheet.png`. `on_progress(done, count)` is called after each clip, and
+    contacts, captions, facts). `on_progress(done, count)` is called after each clip, and
     `on_clip(name, clip)` for whatever else is to be made of it; the rest is as in `world_clip`.
 
     Returns the files written. Raises `BadRequest` for a count below 1, `MediaError` if the folder cannot be written.
@@ -144,7 +118,6 @@ def write_sample(
         raise BadRequest(f"{count} clips cannot be written: ask for at least 1")
     folder = Path(directory)
     written: list[Path] = []
-    rows: list[tuple[str, NDArray[np.uint8]]] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for n in range(count):
@@ -153,20 +126,17 @@ def write_sample(
             )
             name = f"{part}-{seed + n:06d}"
             written += _write_clip(folder, name, clip)
-            rows.append((_label(clip), clip.rendered.frames))
             if on_clip:
                 on_clip(name, clip)
             if on_progress:
                 on_progress(n + 1, count)
-        sheet = folder / "sheet.png"
-        contact_sheet(rows).save(sheet)
-        written.append(sheet)
     except OSError as error:
         raise MediaError(f"cannot write samples to {folder}: {error.strerror or error}") from error
     return written
 
 
-def _label(clip: WorldClip) -> str:
+def describe(clip: WorldClip) -> str:
+    """One line on what a clip shows."""
     script = clip.take.script
     shot = f"{script.setting}, {script.light}, {script.camera}, {script.lens}, {script.mood}"
     return f"{script.seed} {script.event}: {clip.captions[0] if clip.captions else ''} [{shot}]"
