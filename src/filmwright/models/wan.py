@@ -1,0 +1,276 @@
+"""Wan's denoiser (2.1 and 2.2): text to video, image to video, first and last frame, and 5B's clean first frame.
+
+Parameters carry the names of Wan's own checkpoints; `weights.wan` maps those of diffusers. What the caption and a
+picture say to each layer does not change while a clip is denoised, so it is computed once (`context`); levels are
+given a latent frame, which is all that any variant needs of its timesteps a token.
+
+Wan: Open and Advanced Large-Scale Video Generative Models (Wan Team 2025), Apache-2.0.
+
+Axes: b batch, c channels, t latent frames, h rows, w columns; n video tokens, l words, d features, g heads,
+e features a head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Attend", "Context", "WanConfig", "WanTransformer", "wan_rotations"]
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""softmax(q k^T / sqrt(e)) v of [b, g, n, e], [b, g, m, e], [b, g, m, e] -> [b, g, n, e]."""
+Context = list[tuple[Tensor, ...]]
+"""A layer: keys and values [b, g, l, e] of the words, and of the picture if there is one."""
+
+PATCH = (1, 2, 2)
+FREQUENCIES = 256  # of the sinusoid that a level becomes
+LEVELS = 1000.0  # the denoiser knows level 1 as 1000
+THETA = 10_000.0
+IMAGE_NORM_EPS = 1e-5  # of the layer norms around a picture's tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class WanConfig:
+    """Sizes of a variant; `image_dim` and `image_tokens` belong to those that look at a picture through CLIP."""
+
+    dim: int
+    heads: int
+    layers: int
+    ffn: int
+    in_channels: int = 16
+    out_channels: int = 16
+    text_dim: int = 4096
+    image_dim: int | None = None
+    image_tokens: int | None = (
+        None  # of all pictures together, where they have learned places (first and last frame)
+    )
+    eps: float = 1e-6
+
+    @property
+    def head_dim(self) -> int:
+        """Features a head."""
+        return self.dim // self.heads
+
+
+def wan_rotations(shape: tuple[int, int, int], head_dim: int, device: torch.device | str = "cpu") -> Tensor:
+    """Complex rotations [t*h*w, e/2] of a grid of (t, h, w) tokens: time, row and column turn pairs of their own."""
+    space = 2 * (head_dim // 6)
+    tables = []
+    for count, size in zip(shape, (head_dim - 2 * space, space, space), strict=True):
+        speed = THETA ** (-torch.arange(0, size, 2, dtype=torch.float64, device=device) / size)
+        tables.append(torch.arange(count, dtype=torch.float64, device=device)[:, None] * speed)
+    t, h, w = shape
+    angle = torch.cat(
+        [
+            tables[0][:, None, None].expand(t, h, w, -1),
+            tables[1][None, :, None].expand(t, h, w, -1),
+            tables[2][None, None].expand(t, h, w, -1),
+        ],
+        dim=-1,
+    ).flatten(0, 2)
+    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+
+
+def turn(x: Tensor, rotations: Tensor) -> Tensor:
+    """Turns neighbouring pairs of the features of `x` [b, n, g, e]."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rotations[:, None]).flatten(-2).to(x.dtype)
+
+
+def layer_norm(x: Tensor, eps: float, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    """Layer norm over the last axis in fp32, times `1 + scale`, plus `shift`; in the dtype of `x`."""
+    y = F.layer_norm(x.float(), x.shape[-1:], eps=eps)
+    if scale is not None and shift is not None:
+        y = torch.addcmul(shift, y, 1 + scale)
+    return y.to(x.dtype)
+
+
+class SelfAttention(nn.Module):
+    """Attention over the whole clip; queries and keys are normalised over all heads together."""
+
+    def __init__(self, config: WanConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.q, self.k, self.v, self.o = (nn.Linear(config.dim, config.dim) for _ in range(4))
+        self.norm_q = nn.RMSNorm(config.dim, eps=config.eps)
+        self.norm_k = nn.RMSNorm(config.dim, eps=config.eps)
+
+    def forward(self, x: Tensor, rotations: Tensor, attend: Attend) -> Tensor:
+        """`x` [b, n, d], `rotations` complex [n, e/2] -> [b, n, d]."""
+        q = turn(self.norm_q(self.q(x)).unflatten(-1, (self.heads, -1)), rotations).transpose(1, 2)
+        k = turn(self.norm_k(self.k(x)).unflatten(-1, (self.heads, -1)), rotations).transpose(1, 2)
+        v = self.v(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        y = attend(q, k, v).transpose(1, 2).flatten(2)
+        return self.o(y)  # type: ignore[no-any-return]
+
+
+class CrossAttention(nn.Module):
+    """Attention to the words and, apart from them, to a picture's tokens; what both say is added."""
+
+    def __init__(self, config: WanConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.q, self.k, self.v, self.o = (nn.Linear(config.dim, config.dim) for _ in range(4))
+        self.norm_q = nn.RMSNorm(config.dim, eps=config.eps)
+        self.norm_k = nn.RMSNorm(config.dim, eps=config.eps)
+        if config.image_dim is not None:
+            self.k_img, self.v_img = (nn.Linear(config.dim, config.dim) for _ in range(2))
+            self.norm_k_img = nn.RMSNorm(config.dim, eps=config.eps)
+
+    def context(self, text: Tensor, image: Tensor | None) -> tuple[Tensor, ...]:
+        """Words [b, l, d] and a picture [b, m, d] -> their keys and values [b, g, ., e]."""
+        found = [self.norm_k(self.k(text)), self.v(text)]
+        if image is not None:
+            found += [self.norm_k_img(self.k_img(image)), self.v_img(image)]
+        return tuple(y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in found)
+
+    def forward(self, x: Tensor, context: tuple[Tensor, ...], attend: Attend) -> Tensor:
+        """`x` [b, n, d] -> [b, n, d]."""
+        q = self.norm_q(self.q(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        y = attend(q, context[0], context[1])
+        if len(context) == 4:
+            y = y + attend(q, context[2], context[3])
+        return self.o(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention and feed-forward; levels shift, scale and gate the first and the last."""
+
+    def __init__(self, config: WanConfig) -> None:
+        super().__init__()
+        self.eps = config.eps
+        self.self_attn = SelfAttention(config)
+        self.cross_attn = CrossAttention(config)
+        self.norm3 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.ffn = nn.Sequential(
+            nn.Linear(config.dim, config.ffn), nn.GELU("tanh"), nn.Linear(config.ffn, config.dim)
+        )
+        self.modulation = nn.Parameter(torch.randn(1, 6, config.dim) / config.dim**0.5)
+
+    def forward(
+        self, x: Tensor, levels: Tensor, context: tuple[Tensor, ...], rotations: Tensor, attend: Attend
+    ) -> Tensor:
+        """`x` [b, n, d]; `levels` fp32 [b, f, 6, d] of f groups of tokens, one after the other, as many in each."""
+        groups = levels.shape[1]
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            (self.modulation.float()[:, None] + levels).unsqueeze(3).unbind(2)
+        )  # [b, f, 1, d] each
+
+        def grouped(y: Tensor) -> Tensor:
+            return y.unflatten(1, (groups, -1))  # type: ignore[no-any-return]
+
+        y = layer_norm(grouped(x), self.eps, scale1, shift1).flatten(1, 2)
+        y = self.self_attn(y, rotations, attend)
+        x = torch.addcmul(grouped(x).float(), grouped(y).float(), gate1).flatten(1, 2).to(x.dtype)
+        y = F.layer_norm(
+            x.float(), x.shape[-1:], self.norm3.weight.float(), self.norm3.bias.float(), self.eps
+        )
+        x = x + self.cross_attn(y.to(x.dtype), context, attend)
+        y = self.ffn(layer_norm(grouped(x), self.eps, scale2, shift2).flatten(1, 2))
+        return torch.addcmul(grouped(x).float(), grouped(y).float(), gate2).flatten(1, 2).to(x.dtype)
+
+
+class Head(nn.Module):
+    """Tokens to patches of velocity."""
+
+    def __init__(self, config: WanConfig) -> None:
+        super().__init__()
+        self.eps = config.eps
+        self.head = nn.Linear(config.dim, config.out_channels * math.prod(PATCH))
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+
+    def forward(self, x: Tensor, levels: Tensor) -> Tensor:
+        """`x` [b, n, d], `levels` [b, f, d] -> [b, n, c*4]."""
+        shift, scale = (self.modulation.float()[:, None] + levels.float()[:, :, None]).unsqueeze(3).unbind(2)
+        y = layer_norm(x.unflatten(1, (levels.shape[1], -1)), self.eps, scale, shift)
+        return self.head(y.flatten(1, 2))  # type: ignore[no-any-return]
+
+
+class ImageEmbedding(nn.Module):
+    """CLIP's tokens of a picture, or of the first and the last, to features."""
+
+    def __init__(self, config: WanConfig) -> None:
+        super().__init__()
+        assert config.image_dim is not None
+        size = config.image_dim
+        self.proj = nn.Sequential(
+            nn.LayerNorm(size, eps=IMAGE_NORM_EPS),
+            nn.Linear(size, size),
+            nn.GELU(),
+            nn.Linear(size, config.dim),
+            nn.LayerNorm(config.dim, eps=IMAGE_NORM_EPS),
+        )
+        if config.image_tokens is not None:
+            self.emb_pos = nn.Parameter(torch.zeros(1, config.image_tokens, size))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[b, m, d_image] -> [b, m, d]; two pictures come as one row of tokens."""
+        if hasattr(self, "emb_pos"):
+            tokens = tokens + self.emb_pos
+        return self.proj(tokens)  # type: ignore[no-any-return]
+
+
+class WanTransformer(nn.Module):
+    """Noisy latents, their levels and a context to velocities."""
+
+    def __init__(self, config: WanConfig) -> None:
+        super().__init__()
+        if config.dim % config.heads or config.head_dim % 2:
+            raise ValueError(f"{config.heads} heads cannot share {config.dim} features evenly")
+        self.config = config
+        self.attend: Attend = F.scaled_dot_product_attention
+        d = config.dim
+        self.patch_embedding = nn.Conv3d(config.in_channels, d, PATCH, PATCH)
+        self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, d), nn.GELU("tanh"), nn.Linear(d, d))
+        self.time_embedding = nn.Sequential(nn.Linear(FREQUENCIES, d), nn.SiLU(), nn.Linear(d, d))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.head = Head(config)
+        if config.image_dim is not None:
+            self.img_emb = ImageEmbedding(config)
+
+    def context(self, text: Tensor, image: Tensor | None = None) -> Context:
+        """What each layer attends to: words [b, l, d_text] and CLIP's tokens [b, m, d_image]; once a clip.
+
+        Raises:
+            ValueError: a picture for a variant without an eye, or none for one with.
+        """
+        if (image is None) != (self.config.image_dim is None):
+            said = "needs" if image is None else "does not take"
+            raise ValueError(f"this variant of Wan {said} the tokens of a picture")
+        words = self.text_embedding(text)
+        seen = None if image is None else self.img_emb(image)
+        return [block.cross_attn.context(words, seen) for block in self.blocks]  # type: ignore[union-attr, operator]
+
+    def forward(self, x: Tensor, levels: Tensor, context: Context) -> Tensor:
+        """Velocity `noise - x_0` [b, c_out, t, h, w].
+
+        Args:
+            x: noisy latents, with what they are conditioned on as further channels [b, c_in, t, h, w].
+            levels: 0 clean to 1 noise, one for all [b, 1] or one a latent frame [b, t].
+            context: as `context` gives it.
+        """
+        grid = (x.shape[2], x.shape[3] // PATCH[1], x.shape[4] // PATCH[2])
+        rotations = wan_rotations(grid, self.config.head_dim, x.device)
+        tokens = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()  # [b, n, d]
+        time = self.time_embedding(self._wave(levels)).to(tokens.dtype)  # [b, f, d]
+        modulation = self.time_projection(time).unflatten(-1, (6, -1)).float()  # [b, f, 6, d]
+        for block, layer in zip(self.blocks, context, strict=True):
+            tokens = block(tokens, modulation, layer, rotations, self.attend)
+        patches = self.head(tokens, time).unflatten(1, grid).unflatten(-1, (*PATCH, -1))  # b t h w 1 2 2 c
+        return patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)  # type: ignore[no-any-return]
+
+    def _wave(self, levels: Tensor) -> Tensor:
+        """Levels [b, f] -> sinusoids [b, f, 256] in the dtype of the net."""
+        half = FREQUENCIES // 2
+        speed = torch.exp(
+            torch.arange(half, device=levels.device, dtype=torch.float32) * (-math.log(THETA) / half)
+        )
+        angle = (levels.float() * LEVELS)[..., None] * speed
+        wave = torch.cat([angle.cos(), angle.sin()], dim=-1)
+        return wave.to(self.time_embedding[0].weight.dtype)  # type: ignore[arg-type]

@@ -1,0 +1,213 @@
+"""Low-rank adaptations (Hu et al. 2021) of a net, whichever trainer wrote them; several at once, each with its weight.
+
+Layouts, told apart by their keys:
+    PEFT and diffusers   transformer.blocks.0.attn1.to_q.lora_A.weight, lora_B
+    ComfyUI              diffusion_model.blocks.0.self_attn.q.lora_down.weight, lora_up, alpha; diff, diff_b
+    kohya                lora_unet_blocks_0_self_attn_q.lora_down.weight, lora_up, alpha
+
+Every key must find its place in the net: one that matches nothing is an error that lists it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from filmwright.spec.errors import WeightsError
+
+__all__ = ["Adaptation", "Lora", "adapt", "merge", "read_lora"]
+
+Rename = Callable[[str], str | None]
+"""A foreign layout's parameter name -> the net's own, or None."""
+
+_PREFIX = re.compile(
+    r"^(?:base_model\.model\.)?(?:transformer\.|diffusion_model\.|model\.diffusion_model\.)?"
+)
+_PART = re.compile(
+    r"(?:\.lora)?\.?(lora_A|lora_B|lora_down|lora_up|diff_b|diff|alpha)(?:\.default)?(?:\.weight)?$"
+)
+_KINDS = {"lora_A": "down", "lora_down": "down", "lora_B": "up", "lora_up": "up"}
+_LISTED = 8  # names shown of a longer list
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Adaptation:
+    """What is added to a layer: `up @ down` [out, rank] [rank, in] times `scale`, or a whole difference; a bias."""
+
+    down: Tensor | None = None
+    up: Tensor | None = None
+    scale: float = 1.0
+    whole: Tensor | None = None
+    bias: Tensor | None = None
+
+    def weight(self, like: Tensor) -> Tensor:
+        """The fp32 difference in the shape of the layer's weight `like`."""
+        total = torch.zeros(like.shape, dtype=torch.float32, device=like.device)
+        if self.down is not None and self.up is not None:
+            product = self.up.flatten(1).float().to(like.device) @ self.down.flatten(1).float().to(
+                like.device
+            )
+            total += (product * self.scale).view(like.shape)
+        if self.whole is not None:
+            total += self.whole.float().to(like.device).view(like.shape)
+        return total
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lora:
+    """One file: layer name -> adaptation."""
+
+    name: str
+    layers: dict[str, Adaptation]
+
+
+def read_lora(name: str, tensors: Mapping[str, Tensor], net: nn.Module, rename: Rename) -> Lora:
+    """Matches the tensors of a file called `name` to the layers of `net`.
+
+    Args:
+        name: for messages.
+        tensors: as read from the file.
+        net: whose layers are adapted.
+        rename: knows other layouts' parameter names, such as `weights.wan.own_name`.
+
+    Raises:
+        WeightsError: keys that match no layer, half of a pair, or shapes that do not fit; it lists them.
+    """
+    layers = {k: m for k, m in net.named_modules() if isinstance(getattr(m, "weight", None), Tensor)}
+    flat = {k.replace(".", "_"): k for k in layers}
+    parts: dict[str, dict[str, Tensor]] = {}
+    unknown = []
+    for key, tensor in tensors.items():
+        found = _PART.search(key)
+        target = _target(key[: found.start()], layers, flat, rename) if found else None
+        if found is None or target is None:
+            unknown.append(key)
+            continue
+        parts.setdefault(target, {})[_KINDS.get(found[1], found[1])] = tensor
+    if unknown:
+        raise WeightsError(
+            f"LoRA {name}: {len(unknown)} of {len(tensors)} keys match no layer: {_listed(unknown)}"
+        )
+    bad = [f"{k} ({why})" for k, p in parts.items() if (why := _misfit(p, layers[k]))]
+    if bad:
+        raise WeightsError(f"LoRA {name} does not fit this model: {_listed(bad)}")
+    return Lora(name=name, layers={k: _adaptation(p) for k, p in parts.items()})
+
+
+def _target(
+    stem: str, layers: Mapping[str, nn.Module], flat: Mapping[str, str], rename: Rename
+) -> str | None:
+    if stem.startswith("lora_unet_"):
+        return flat.get(stem.removeprefix("lora_unet_"))
+    plain = _PREFIX.sub("", stem, count=1)
+    if plain in layers:
+        return plain
+    mine = rename(f"{plain}.weight")
+    layer = None if mine is None else mine.removesuffix(".weight")
+    return layer if layer in layers else None
+
+
+def _misfit(parts: Mapping[str, Tensor], layer: nn.Module) -> str | None:
+    """What is wrong with a layer's tensors, or None."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    down, up, whole, bias = (parts.get(k) for k in ("down", "up", "diff", "diff_b"))
+    if (down is None) != (up is None):
+        return f"has lora_{'down' if up is None else 'up'} alone"
+    if down is None and whole is None and bias is None:
+        return "has nothing but an alpha"
+    if down is not None and up is not None:
+        shape = (up.shape[0], down[0].numel())
+        if down.shape[0] != up.flatten(1).shape[1] or shape != (weight.shape[0], weight[0].numel()):
+            return f"{list(up.shape)} x {list(down.shape)} on {list(weight.shape)}"
+    if whole is not None and whole.numel() != weight.numel():
+        return f"{list(whole.shape)} on {list(weight.shape)}"
+    if bias is not None:
+        own = getattr(layer, "bias", None)
+        if not isinstance(own, Tensor) or own.shape != bias.shape:
+            return f"bias {list(bias.shape)} on {list(own.shape) if isinstance(own, Tensor) else 'none'}"
+    return None
+
+
+def _adaptation(parts: Mapping[str, Tensor]) -> Adaptation:
+    down, alpha = parts.get("down"), parts.get("alpha")
+    scale = 1.0 if alpha is None or down is None else float(alpha) / down.shape[0]
+    return Adaptation(
+        down=down, up=parts.get("up"), scale=scale, whole=parts.get("diff"), bias=parts.get("diff_b")
+    )
+
+
+@torch.no_grad()
+def merge(net: nn.Module, loras: Iterable[tuple[Lora, float]]) -> None:
+    """Adds adaptations, each times its weight, to the net's own parameters; the sum is made in fp32."""
+    sums: dict[str, list[tuple[Adaptation, float]]] = {}
+    for lora, weight in loras:
+        for name, adaptation in lora.layers.items():
+            sums.setdefault(name, []).append((adaptation, weight))
+    for name, items in sums.items():
+        layer = net.get_submodule(name)
+        own = layer.weight
+        assert isinstance(own, Tensor)
+        own.copy_(own.float() + sum(a.weight(own) * w for a, w in items))
+        for a, w in items:
+            if a.bias is not None:
+                assert isinstance(layer.bias, Tensor)
+                layer.bias.copy_(layer.bias.float() + a.bias.float().to(layer.bias.device) * w)
+
+
+class _Beside(nn.Module):
+    """A linear layer with adaptations beside it: its own weight may be quantized, offloaded or shared."""
+
+    def __init__(self, layer: nn.Linear, items: list[tuple[Adaptation, float]]) -> None:
+        super().__init__()
+        self.layer = layer
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+        like = layer.weight
+        for a, w in items:
+            if a.whole is not None or a.down is None or a.up is None:
+                raise WeightsError("a LoRA with whole differences cannot stay beside the weights: merge it")
+            self.pairs.append((a.down.to(like), (a.up.float() * (a.scale * w)).to(like.device, like.dtype)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x)
+        for down, up in self.pairs:
+            y = y + (x @ down.mT) @ up.mT
+        return y  # type: ignore[no-any-return]
+
+
+def adapt(net: nn.Module, loras: Iterable[tuple[Lora, float]]) -> Callable[[], None]:
+    """Puts adaptations beside the net's linear layers and leaves their parameters alone; returns what takes them off.
+
+    Raises:
+        WeightsError: an adaptation of something that is not linear, of a bias, or a whole difference: merge those.
+    """
+    sums: dict[str, list[tuple[Adaptation, float]]] = {}
+    for lora, weight in loras:
+        for name, adaptation in lora.layers.items():
+            sums.setdefault(name, []).append((adaptation, weight))
+    layers = {name: net.get_submodule(name) for name in sums}
+    odd = [
+        n
+        for n, layer in layers.items()
+        if not isinstance(layer, nn.Linear) or any(a.bias is not None for a, _ in sums[n])
+    ]
+    if odd:
+        raise WeightsError(f"these can only be merged, not kept beside the weights: {_listed(odd)}")
+    beside = {n: _Beside(layer, sums[n]) for n, layer in layers.items() if isinstance(layer, nn.Linear)}
+    for name, layer in beside.items():
+        net.set_submodule(name, layer)
+
+    def take_off() -> None:
+        for name, layer in beside.items():
+            net.set_submodule(name, layer.layer)
+
+    return take_off
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
