@@ -37,6 +37,15 @@ class Source:
     def frames(self, index: int) -> NDArray[np.uint8]:
         return self.truths[index].frames
 
+    def truth(self, index: int) -> dict[str, NDArray[np.float32]]:
+        mask = self.truths[index].mask
+        boxes = np.full((len(mask), 4), np.nan, np.float32)
+        for i, frame in enumerate(mask):
+            if frame.any():
+                y, x = np.nonzero(frame)
+                boxes[i] = x.min(), y.min(), x.max() + 1, y.max() + 1
+        return {"boxes": boxes / np.array([mask.shape[2], mask.shape[1]] * 2, np.float32)}
+
 
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., Truth]:

@@ -13,8 +13,8 @@ import torch
 import filmwright.evaluation.train_reader as train_reader_module
 from filmwright.evaluation.prompts import Truth
 from filmwright.evaluation.reader import Reader, heads_for, labels_of, score_attribute, small_frames
-from filmwright.evaluation.reader_net import ReaderConfig, ReaderNet
-from filmwright.evaluation.train_reader import augment, mirrored, train_reader
+from filmwright.evaluation.reader_net import ReaderConfig, ReaderNet, closeups
+from filmwright.evaluation.train_reader import augment, finding_loss, mirrored, train_reader
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.vocabulary import ATTRIBUTES
 from filmwright.world.author import variant, write_script
@@ -23,7 +23,9 @@ from filmwright.world.author import variant, write_script
 def test_the_net_is_small_and_reads_every_attribute_of_the_whole_world():
     net = ReaderNet(ReaderConfig(heads=heads_for("whole")))
     assert sum(p.numel() for p in net.parameters()) <= 1_500_000
-    out = net(torch.rand(2, 17, 80, 128, 3))
+    out, boxes, cells = net(torch.rand(2, 17, 80, 128, 3), torch.rand(2, 9, 48, 48, 3))
+    assert boxes.shape == (2, 9, 4)
+    assert cells.shape == (2, 9, 20 * 32)
     assert set(out) == set(ATTRIBUTES)
     assert {k: v.shape for k, v in out.items()} == {k: (2, len(n)) for k, n in heads_for("whole").items()}
 
@@ -32,7 +34,9 @@ def test_the_net_sees_the_order_of_frames():
     torch.manual_seed(0)
     net = ReaderNet(ReaderConfig(heads=heads_for("solo"))).eval()
     clip = torch.rand(1, 17, 80, 128, 3)
-    assert not torch.allclose(net(clip)["camera"], net(clip.flip(1))["camera"], atol=1e-3)
+    close = torch.rand(1, 9, 48, 48, 3)
+    there, back = net(clip, close)[0], net(clip.flip(1), close.flip(1))[0]
+    assert not torch.allclose(there["camera"], back["camera"], atol=1e-3)
 
 
 def test_a_black_and_white_clip_has_no_colour_to_read():
@@ -72,6 +76,27 @@ def test_small_frames_of_any_size_and_length():
     ):
         with pytest.raises(BadRequest, match="a clip is uint8"):
             small_frames(bad, config)
+
+
+def test_closeups_show_the_subject_at_any_edge():
+    config = ReaderConfig(heads=heads_for("solo"))
+    frames = np.zeros((9, 160, 256, 3), np.uint8)
+    boxes = np.zeros((9, 4), np.float32)
+    for i in range(9):
+        x, y = 30 * i, 18 * i  # from corner to corner
+        frames[i, y : y + 16, x : x + 16] = 255
+        boxes[i] = (x + 8) / 256, (y + 8) / 160, 16 / 256, 16 / 160
+    close = closeups(frames, boxes, config)
+    assert close.shape == (9, 48, 48, 3)
+    assert (close.mean((1, 2, 3)) > 100).all()
+
+
+def test_finding_is_better_nearer_and_ignores_what_is_not_there():
+    true = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [torch.nan] * 4]])
+    cells = torch.zeros(1, 2, 20 * 32)
+    near, far = torch.full((1, 2, 4), 0.4), torch.full((1, 2, 4), 0.9)
+    assert finding_loss(near, cells, true, 20, 32) < finding_loss(far, cells, true, 20, 32)
+    assert finding_loss(near, cells, true[:, 1:].expand(1, 2, 4), 20, 32) == 0
 
 
 def test_an_attribute_below_the_bar_is_not_scored():

@@ -33,6 +33,12 @@ Steps = Annotated[int | None, typer.Option("--max-steps", help="Stop after so ma
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Batch = Annotated[int, typer.Option("--batch", help="Samples a step, over all processes.")]
 Rate = Annotated[float, typer.Option("--lr", help="Muon's learning rate; AdamW's is half of it.")]
+Cooldown = Annotated[
+    float,
+    typer.Option(
+        "--cooldown", help="Share of the run at whose end the rate falls; 0 for a slice of a longer one."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:0.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; all if not given.")]
@@ -53,6 +59,16 @@ def check_run(minutes: float, batch: int, lr: float, threads: int | None, device
             raise BadRequest(f"{name} {value:g} is out of range: it must be more than 0")
     if device.partition(":")[0] not in ("cpu", "cuda"):
         raise BadRequest(f"unknown device {device!r}: cpu, cuda or cuda:0")
+
+
+def check_cooldown(share: float) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        BadRequest: below 0 or above 1.
+    """
+    if not 0 <= share <= 1:
+        raise BadRequest(f"--cooldown {share:g} is out of range: it is a share, from 0 to 1")
 
 
 def check_size(size: str) -> None:
@@ -118,6 +134,7 @@ def train_vae(
     resume: Resume = False,
     batch: Batch = 16,
     lr: Rate = 2e-3,
+    cooldown: Cooldown = 0.3,
     held_out: Annotated[
         Path | None, typer.Option("--held-out", help="Shards to measure on; clips of --data if not given.")
     ] = None,
@@ -133,6 +150,7 @@ def train_vae(
 ) -> None:
     """Train the VAE on true clips; writes OUT/vae.safetensors."""
     check_run(max_minutes, batch, lr, threads, device)
+    check_cooldown(cooldown)
     check_size(size)
     check_folder("--data", data, MAKE_SHARDS)
     check_file("--init", init)
@@ -152,6 +170,7 @@ def train_vae(
         batch=batch,
         lr_matrix=lr,
         lr_rest=lr * REST_OF_MATRIX,
+        cooldown=cooldown,
         seed=seed,
         device=device,
         threads=threads,
@@ -236,6 +255,7 @@ def train_denoiser(
     resume: Resume = False,
     batch: Batch = 16,
     lr: Rate = 2e-3,
+    cooldown: Cooldown = 0.3,
     init: Annotated[
         Path | None,
         typer.Option("--init", help="Folder with text.safetensors and denoiser.safetensors to go on from."),
@@ -248,6 +268,7 @@ def train_denoiser(
 ) -> None:
     """Train the denoiser and its text encoder; writes OUT/denoiser.safetensors and OUT/text.safetensors."""
     check_run(max_minutes, batch, lr, threads, device)
+    check_cooldown(cooldown)
     check_size(size)
     check_folder("--data", latents, MAKE_LATENTS)
     if held_out is not None:
@@ -269,6 +290,7 @@ def train_denoiser(
         batch=batch,
         lr_matrix=lr,
         lr_rest=lr * REST_OF_MATRIX,
+        cooldown=cooldown,
         seed=seed,
         device=device,
         threads=threads,
@@ -290,6 +312,7 @@ def train_reader(
             "--held-out", help="Shards that it is measured on; other splits of --data if not given."
         ),
     ] = None,
+    init: Annotated[Path | None, typer.Option("--init", help="A reader.safetensors to go on from.")] = None,
     max_minutes: Minutes = 8.0,
     max_steps: Steps = None,
     resume: Resume = False,
@@ -304,6 +327,7 @@ def train_reader(
     check_folder("--data", data, MAKE_SHARDS)
     if held_out is not None:
         check_folder("--held-out", held_out, MAKE_SHARDS)
+    check_file("--init", init)
 
     import torch
 
@@ -322,6 +346,7 @@ def train_reader(
         seed=seed,
         device=device,
         resume=resume,
+        init=init,
         on_progress=say_progress,
     )
     say_figures({name: score.accuracy for name, score in scores.items()}, as_json=as_json)

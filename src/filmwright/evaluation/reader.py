@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from filmwright.evaluation.reader_net import ReaderConfig, ReaderNet
+from filmwright.evaluation.reader_net import ReaderConfig, ReaderNet, closeups
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.vocabulary import ATTRIBUTES, COLOURS, PARTS
 from filmwright.world.scene import Script
@@ -30,7 +30,7 @@ from filmwright.world.scene import Script
 __all__ = ["BAR", "AttributeScore", "Reader", "Reading", "heads_for", "labels_of", "small_frames"]
 
 BAR = 0.98  # accuracy on held-out truth below which an attribute is not scored
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 Frames = NDArray[np.uint8]
 Reading = dict[str, tuple[str, float]]
@@ -175,19 +175,30 @@ class Reader:
     @torch.inference_mode()
     def read_many(self, clips: Iterable[Frames], *, batch: int = 16) -> list[Reading]:
         """Reads several clips; their sizes may differ."""
-        small = [small_frames(c, self.net.config) for c in clips]
+        config = self.net.config
         result: list[Reading] = []
-        for first in range(0, len(small), batch):
-            x = (
-                torch.from_numpy(np.stack(small[first : first + batch])).to(self.device).float() / 255.0
-            )  # b s h w 3
-            odds = {k: v.softmax(-1).cpu() for k, v in self.net(x).items()}
+        for some in _batches(clips, batch):
+            small = np.stack([small_frames(c, config) for c in some])
+            x = torch.from_numpy(small).to(self.device).float() / 255.0  # b s h w 3
+            boxes = self.net.locate(x).float().cpu().numpy()
+            close = np.stack([closeups(c, box, config) for c, box in zip(some, boxes, strict=True)])
+            logits, _, _ = self.net(x, torch.from_numpy(close).to(self.device).float() / 255.0)
+            odds = {k: v.softmax(-1).cpu() for k, v in logits.items()}
             for i in range(len(x)):
                 best = {k: int(p[i].argmax()) for k, p in odds.items()}
-                result.append(
-                    {k: (self.net.config.heads[k][j], float(odds[k][i, j])) for k, j in best.items()}
-                )
+                result.append({k: (config.heads[k][j], float(odds[k][i, j])) for k, j in best.items()})
         return result
+
+
+def _batches(clips: Iterable[Frames], size: int) -> Iterator[list[Frames]]:
+    row: list[Frames] = []
+    for clip in clips:
+        row.append(clip)
+        if len(row) == size:
+            yield row
+            row = []
+    if row:
+        yield row
 
 
 def score_attribute(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> AttributeScore:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from filmwright.evaluation.reader import (
@@ -33,7 +33,7 @@ from filmwright.evaluation.reader import (
     score_attribute,
     small_frames,
 )
-from filmwright.evaluation.reader_net import ReaderConfig, ReaderNet
+from filmwright.evaluation.reader_net import ReaderConfig, ReaderNet, closeups
 from filmwright.spec.errors import BadRequest, WeightsError
 
 __all__ = ["ClipSource", "HasScript", "TrainingNote", "train_reader"]
@@ -66,6 +66,9 @@ class ClipSource(Protocol):
     def frames(self, index: int) -> NDArray[np.uint8]:
         """Frames uint8 [T, H, W, 3] of a clip."""
 
+    def truth(self, index: int) -> Mapping[str, NDArray[Any]]:
+        """At least `boxes` float32 [T, 4] of the main subject: x0, y0, x1, y1 as shares of the picture, or NaN."""
+
 
 TrainingNote = Callable[[dict[str, float]], None]
 """Called every few seconds with step, minutes, loss and clips_per_second."""
@@ -82,6 +85,7 @@ def train_reader(
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
+    init: Path | None = None,
     on_progress: TrainingNote | None = None,
 ) -> dict[str, AttributeScore]:
     """Trains on `train`, measures on `held_out`, and writes `reader.safetensors` and `reader.json` into `out`.
@@ -96,6 +100,7 @@ def train_reader(
         seed: of the weights, the order of the clips and the augmentation.
         device: cpu or cuda.
         resume: goes on from the checkpoint in `out`, if there is one.
+        init: a reader's safetensors to start from; layers of another shape start anew.
         on_progress: is told how it goes.
 
     Raises:
@@ -123,13 +128,12 @@ def train_reader(
     net = ReaderNet(config).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.99))
     state = {"step": 0.0, "minutes": 0.0}
+    if init is not None:
+        _begin_from(init, net)
     if resume and (folder / CHECKPOINT).exists():
         state = _load(folder / CHECKPOINT, net, optimizer)
-    cache = _Cache(train, rows, config, folder)
-    try:
-        _fit(net, optimizer, cache, state, folder, max_minutes, max_steps, batch, seed, device, on_progress)
-    finally:
-        cache.close()
+    clips = _Clips(train, rows, config)
+    _fit(net, optimizer, clips, state, folder, max_minutes, max_steps, batch, seed, device, on_progress)
     reader = Reader(net, part, {}, device)
     scores = measure(reader, test, test_rows)
     _write(folder, net, part, scores, {**state, "clips": len(rows), "seed": seed})
@@ -150,7 +154,7 @@ def measure(reader: Reader, source: ClipSource, rows: Sequence[int]) -> dict[str
 
 
 def _fit(
-    net: ReaderNet, optimizer: torch.optim.Optimizer, cache: _Cache, state: dict[str, float], folder: Path,
+    net: ReaderNet, optimizer: torch.optim.Optimizer, clips: _Clips, state: dict[str, float], folder: Path,
     max_minutes: float, max_steps: int | None, batch: int, seed: int, device: str, on_progress: TrainingNote | None,
 ) -> None:  # fmt: skip
     """The loop; `state` is kept up to date."""
@@ -164,7 +168,7 @@ def _fit(
     }
     targets = {
         a: torch.tensor(
-            [UNKNOWN if (name := labels[a]) is None else index[a][name] for labels in cache.labels]
+            [UNKNOWN if (name := labels[a]) is None else index[a][name] for labels in clips.labels]
         )
         for a in heads
     }
@@ -188,13 +192,18 @@ def _fit(
         torch.manual_seed(
             seed * 1_000_003 + step
         )  # of dropout, so that a resumed run goes on as it would have
-        chosen = _order(len(cache), step * batch, batch, seed)
-        x = torch.from_numpy(np.stack([cache[i] for i in chosen])).to(device).float() / 255.0  # b s h w 3
+        chosen = _order(len(clips), step * batch, batch, seed)
+        small, close, boxes = (
+            np.stack(part) for part in zip(*(clips.get(i, rng) for i in chosen), strict=True)
+        )
         flip = torch.from_numpy(rng.random(len(chosen)) < 0.5)
-        x = augment(x, flip, rng)
+        x = augment(torch.from_numpy(small).to(device).float() / 255.0, flip, rng)  # b s h w 3
+        near = augment(torch.from_numpy(close).to(device).float() / 255.0, flip, rng)  # b t s s 3
+        where = torch.from_numpy(boxes)
+        where[flip, :, 0] = 1 - where[flip, :, 0]
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            logits = net(x)
-        loss = torch.zeros((), device=device)
+            logits, found, cells = net(x, near)
+        loss = finding_loss(found, cells, where.to(device), x.shape[2] // 4, x.shape[3] // 4)
         for a, values in logits.items():
             y = targets[a][chosen]
             y = torch.where(flip & (y >= 0), mirror[a][y.clamp(min=0)], y).to(device)
@@ -270,31 +279,69 @@ def augment(x: Tensor, flip: Tensor, rng: np.random.Generator) -> Tensor:
     return x.clamp(0.0, 1.0)
 
 
-class _Cache:
-    """Small frames of the training clips in a hidden file that is filled as they are first asked for."""
+def finding_loss(found: Tensor, cells: Tensor, true: Tensor, rows: int, columns: int) -> Tensor:
+    """How far the subject is from where it is found; `found`, `true` [b, t, 4], `cells` [b, t, rows*columns].
 
-    def __init__(self, source: ClipSource, rows: Sequence[int], config: ReaderConfig, folder: Path) -> None:
+    Pictures without the subject (NaN) do not count.
+    """
+    there = ~true[..., 0].isnan()
+    if not bool(there.any()):
+        return cells.sum() * 0
+    found, cells, true = found[there], cells[there], true[there]
+    row = (true[:, 1] * rows).long().clamp(0, rows - 1)
+    column = (true[:, 0] * columns).long().clamp(0, columns - 1)
+    return 0.3 * F.cross_entropy(cells, row * columns + column) + 5 * (found - true).abs().mean()
+
+
+class _Clips:
+    """The training clips as the net takes them."""
+
+    def __init__(self, source: ClipSource, rows: Sequence[int], config: ReaderConfig) -> None:
         self.source, self.rows, self.config = source, rows, config
         self.labels = [labels_of(source.records[i].script) for i in rows]
-        self.path = folder / f".reader-cache-{os.getpid()}.npy"
-        shape = (len(rows), config.samples, config.height, config.width, 3)
-        self.small = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.uint8, shape=shape)
-        self.filled = np.zeros(len(rows), bool)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        if not self.filled[index]:
-            self.small[index] = small_frames(self.source.frames(self.rows[index]), self.config)
-            self.filled[index] = True
-        found: NDArray[np.uint8] = self.small[index]
-        return found
+    def get(
+        self, index: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+        """Small frames, close-ups a little off the subject, and its true boxes (centre, size) or NaN."""
+        row, config = self.rows[index], self.config
+        frames = self.source.frames(row)
+        corners = np.asarray(self.source.truth(row)["boxes"], np.float32)
+        corners = corners[np.linspace(0, len(frames) - 1, config.pictures).round().astype(int)]
+        boxes = np.concatenate(
+            [(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1
+        ).astype(np.float32)
+        cut = _filled(boxes)
+        cut[:, :2] += rng.normal(0, 0.1, (len(cut), 2)).astype(np.float32) * cut[:, 2:]
+        cut[:, 2:] *= np.exp(rng.normal(0, 0.12, (len(cut), 1))).astype(np.float32)
+        return small_frames(frames, config), closeups(frames, cut, config), boxes
 
-    def close(self) -> None:
-        """Removes the file."""
-        del self.small
-        self.path.unlink(missing_ok=True)
+
+def _filled(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes [t, 4] with the nearest in time where there is none; the middle of the picture if there is none at all."""
+    there = np.flatnonzero(~np.isnan(boxes[:, 0]))
+    if not len(there):
+        return np.tile(np.array([0.5, 0.5, 0.2, 0.2], np.float32), (len(boxes), 1))
+    nearest = there[np.abs(np.arange(len(boxes))[:, None] - there).argmin(1)]
+    filled: NDArray[np.float32] = boxes[nearest].copy()
+    return filled
+
+
+def _begin_from(path: Path, net: ReaderNet) -> None:
+    """Takes over the tensors of another reader that fit.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    own = net.state_dict()
+    net.load_state_dict(own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape})
 
 
 def _save(path: Path, net: ReaderNet, optimizer: torch.optim.Optimizer, state: dict[str, float]) -> None:

@@ -1,0 +1,150 @@
+"""Wan's way from noise to latents: what it is conditioned on, which expert denoises when, and guidance by expert.
+
+Variants differ in how they are told of given frames. Those with further input channels (2.1 and A14B image to video,
+first and last frame) see a mask and the latents of a clip that is grey where nothing is given; TI2V-5B has the first
+latent frame itself, clean, at level 0. The rest of the clip is denoised by the samplers that the pocket model uses.
+
+Axes: b batch, c channels, t latent frames, h rows, w columns of latents; l words, m picture tokens, d features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from filmwright.diffusion.samplers import SAMPLERS, OnStep
+from filmwright.diffusion.schedules import with_given
+from filmwright.models.wan import Context, WanTransformer
+from filmwright.models.wan_vae import GROUP, WanVAE
+
+__all__ = ["Expert", "Given", "denoise_wan", "given_frames"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Expert:
+    """A transformer, the guidance it runs at, and the lowest level that is its own; the last one's is 0."""
+
+    net: WanTransformer
+    guidance: float
+    down_to: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Given:
+    """What is known of a clip: further channels [1, e, t, h, w], or clean latents `known` of frames `given` [t]."""
+
+    channels: Tensor | None = None
+    known: Tensor | None = None
+    given: Tensor | None = None
+
+
+def given_frames(
+    vae: WanVAE, first: Tensor, last: Tensor | None, num_frames: int, *, as_channels: bool
+) -> Given:
+    """What a variant is told of its first picture, and of the last one if it takes one.
+
+    Args:
+        vae: encodes the pictures.
+        first: picture [1, 3, H, W] in -1..1; so is `last`.
+        last: the clip's last frame, or None.
+        num_frames: 4k+1, of the clip.
+        as_channels: a mask and latents as further channels; else the first latent frame itself.
+
+    Raises:
+        ValueError: a last picture for a variant that takes only the first.
+    """
+    if not as_channels:
+        if last is not None:
+            raise ValueError("this variant of Wan takes a first picture, not a last one")
+        latents = vae.encode(first[:, :, None])
+        groups = (num_frames - 1) // GROUP + 1
+        known = latents.new_zeros(*latents.shape[:2], groups, *latents.shape[3:])
+        known[:, :, :1] = latents
+        given = torch.zeros(groups, dtype=torch.bool, device=known.device)
+        given[0] = True
+        return Given(known=known, given=given)
+    frames = first.new_zeros(1, 3, num_frames, *first.shape[2:])  # grey
+    frames[:, :, 0] = first
+    shown = torch.zeros(num_frames, device=first.device, dtype=first.dtype)
+    shown[0] = 1
+    if last is not None:
+        frames[:, :, -1] = last
+        shown[-1] = 1
+    latents = vae.encode(frames)
+    by_group = torch.cat([shown[:1].expand(GROUP - 1), shown]).view(
+        -1, GROUP
+    )  # [t, 4]: frame 0 fills its group
+    mask = by_group.mT[None, :, :, None, None].expand(-1, -1, -1, *latents.shape[3:])  # [1, 4, t, h, w]
+    return Given(channels=torch.cat([mask.to(latents), latents], dim=1))
+
+
+@torch.inference_mode()
+def denoise_wan(
+    experts: Sequence[Expert],
+    words: Tensor,
+    negative: Tensor,
+    noise: Tensor,
+    times: Sequence[float],
+    *,
+    sampler: str = "unipc",
+    given: Given | None = None,
+    picture: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Clean latents [1, c, t, h, w].
+
+    Args:
+        experts: from the noisiest level down; one for most variants, two for A14B.
+        words: the prompt's features [1, l, d], zero where it ends; `negative` those of what is not wanted.
+        negative: see `words`; not looked at where guidance is 1.
+        noise: fp32 [1, c, t, h, w].
+        times: levels from 1 to 0, see `diffusion.schedules.timesteps`.
+        sampler: a name of `diffusion.samplers.SAMPLERS`.
+        given: what is known, or None.
+        picture: CLIP's tokens [1, m, d] for variants with an eye.
+        on_step: is told after each step.
+
+    Raises:
+        ValueError: no experts, or experts that leave levels to nobody.
+    """
+    if not experts or experts[-1].down_to > 0:
+        raise ValueError("the last expert must reach down to level 0")
+    given = given or Given()
+    contexts: dict[int, tuple[Context, Context | None]] = {}
+
+    def contexts_of(index: int) -> tuple[Context, Context | None]:
+        if index not in contexts:
+            expert = experts[index]
+            contexts.clear()  # an expert is done when the next one begins
+            contexts[index] = (
+                expert.net.context(words, picture),
+                expert.net.context(negative, picture) if expert.guidance != 1 else None,
+            )
+        return contexts[index]
+
+    def velocity(x: Tensor, levels: Tensor) -> Tensor:
+        level = float(levels.max())
+        index = next(i for i, e in enumerate(experts) if level >= e.down_to)
+        expert = experts[index]
+        prompted, unprompted = contexts_of(index)
+        seen = x if given.channels is None else torch.cat([x, given.channels.to(x)], dim=1)
+        seen = seen.to(_dtype(expert.net))
+        told = levels if given.given is not None else levels[:, :1]
+        v: Tensor = expert.net(seen, told, prompted).to(x.dtype)
+        if unprompted is None:
+            return v
+        plain: Tensor = expert.net(seen, told, unprompted).to(x.dtype)
+        return plain + expert.guidance * (v - plain)
+
+    x, levels = noise, None
+    if given.known is not None and given.given is not None:
+        x = torch.where(given.given[:, None, None], given.known.to(noise), noise)
+        levels = with_given(given.given[None])
+    return SAMPLERS[sampler](velocity, x, times, levels=levels, on_step=on_step)
+
+
+def _dtype(net: WanTransformer) -> torch.dtype:
+    return net.patch_embedding.weight.dtype

@@ -1,0 +1,125 @@
+"""A Wan folder as diffusers saves it: loaded, it makes the same frames of the same words; what is broken is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from filmwright.engine.wan import Expert, denoise_wan
+from filmwright.spec.errors import WeightsError
+from filmwright.weights.wan_folder import clean, load_wan
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+tokenizers = pytest.importorskip("tokenizers")
+
+PROMPT, NEGATIVE = "a red  ball &amp; a cube", "blur"
+
+
+def words(text: str) -> list[tuple[str, float]]:
+    return [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *((f"\u2581{w}", -1.0) for w in text.split())]
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> object:
+    torch.manual_seed(0)
+    inner = tokenizers.Tokenizer(tokenizers.models.Unigram(words("a red ball & cube blur"), unk_id=2))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    inner.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    text = transformers.UMT5EncoderModel(
+        transformers.UMT5Config(vocab_size=16, d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
+    )
+    net = diffusers.WanTransformer3DModel(
+        num_attention_heads=1, text_dim=12, ffn_dim=64, num_layers=2, cross_attn_norm=True
+    )
+    return diffusers.WanPipeline(
+        tokenizer=tokenizer,
+        text_encoder=text.eval(),
+        transformer=net.eval(),
+        vae=diffusers.AutoencoderKLWan(base_dim=4).eval(),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0),
+    )
+
+
+@pytest.fixture
+def folder(pipeline: diffusers.WanPipeline, tmp_path: Path) -> Path:
+    pipeline.save_pretrained(tmp_path / "wan", max_shard_size="200KB")
+    return tmp_path / "wan"
+
+
+def test_the_same_words_give_the_same_frames(pipeline: diffusers.WanPipeline, folder: Path) -> None:
+    assert len(list((folder / "transformer").glob("*.safetensors"))) > 1
+    nets = load_wan(folder, dtype=torch.float32)
+    noise = torch.randn(1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+    pipeline.set_progress_bar_config(disable=True)
+    wanted: Tensor = pipeline(
+        PROMPT,
+        negative_prompt=NEGATIVE,
+        height=32,
+        width=32,
+        num_frames=5,
+        num_inference_steps=3,
+        guidance_scale=4.0,
+        latents=noise,
+        output_type="pt",
+        return_dict=False,
+    )[0]
+    pipeline.scheduler.set_timesteps(3)
+    said = nets.text([PROMPT, NEGATIVE])
+    assert not said[0, 10:].any()
+    latents = denoise_wan(
+        [Expert(net=nets.transformers[0], guidance=4.0)],
+        said[:1],
+        said[1:],
+        noise,
+        [float(s) for s in pipeline.scheduler.sigmas],
+        sampler="euler",
+    )
+    with torch.inference_mode():
+        frames = nets.vae.decode(latents).transpose(1, 2) / 2 + 0.5
+    torch.testing.assert_close(frames, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_what_must_be_precise_stays_in_fp32(folder: Path) -> None:
+    net = load_wan(folder, dtype=torch.bfloat16).transformers[0]
+    kept = {k for k, p in net.named_parameters() if p.dtype == torch.float32}
+    assert {
+        "head.modulation",
+        "blocks.0.modulation",
+        "time_embedding.0.weight",
+        "blocks.1.norm3.bias",
+    } <= kept
+    assert not any("attn" in k or "ffn" in k for k in kept)
+
+
+def test_a_broken_folder_is_said_to_be(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no whole model"):
+        load_wan(tmp_path)
+    shard = sorted((folder / "transformer").glob("*.safetensors"))[-1]
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-100])
+    with pytest.raises(WeightsError, match="download it again"):
+        load_wan(folder)
+    shard.write_bytes(whole)
+    index = next((folder / "transformer").glob("*.index.json"))
+    told = json.loads(index.read_text())
+    names = {k: f for k, f in told["weight_map"].items() if f != shard.name}
+    index.write_text(json.dumps(told | {"weight_map": names}))
+    with pytest.raises(WeightsError, match=r"is missing|it has no"):
+        load_wan(folder)
+    index.write_text(json.dumps(told | {"weight_map": {"a": "../../secret.safetensors"}}))
+    with pytest.raises(WeightsError, match="outside of its folder"):
+        load_wan(folder)
+
+
+def test_prompts_are_cleaned() -> None:
+    assert clean("  a &amp;amp; b\n\tc ") == "a & b c"
