@@ -8,6 +8,7 @@
 set -euo pipefail
 step=$1 run=${2:-runs/full}
 part=${PART:-solo} clips=${CLIPS:-20000} workers=${WORKERS:-14} minutes=${MINUTES:-8} device=${DEVICE:-cuda} init=${INIT:-}
+cooldown=${COOLDOWN:-0.3} # 0 in all slices but the last
 fw=${FILMWRIGHT:-python3 -m filmwright.cli}
 mkdir -p "$run"
 case $step in
@@ -17,14 +18,16 @@ world)
   ;;
 vae)
   $fw train vae --data "$run/train" --held-out "$run/validation" --out "$run/vae" --device "$device" --batch 128 \
-    --max-minutes "$minutes" --resume ${init:+--init "$init/vae.safetensors"}
+    --max-minutes "$minutes" --cooldown "$cooldown" --resume ${init:+--init "$init/vae.safetensors"}
   ;;
 latents)
-  $fw train latents --data "$run/train" --vae "$run/vae/vae.safetensors" --out "$run/latents" --device "$device" --batch 32
+  for split in train validation; do
+    $fw train latents --data "$run/$split" --vae "$run/vae/vae.safetensors" --out "$run/latents-$split" --device "$device" --batch 32
+  done
   ;;
 denoiser)
-  $fw train denoiser --data "$run/latents" --vae "$run/vae/vae.safetensors" --out "$run/denoiser" --size full --device "$device" \
-    --batch 256 --max-minutes "$minutes" --resume ${init:+--init "$init"}
+  $fw train denoiser --data "$run/latents-train" --held-out "$run/latents-validation" --vae "$run/vae/vae.safetensors" --out "$run/denoiser" --size full --device "$device" \
+    --batch 256 --max-minutes "$minutes" --cooldown "$cooldown" --resume ${init:+--init "$init"}
   ;;
 pack)
   $fw train pack --vae "$run/vae/vae.safetensors" --run "$run/denoiser" --out "$run/pocket" --size full

@@ -18,7 +18,7 @@ from filmwright.media.files import digest_file
 from filmwright.media.video import probe, read_video
 from filmwright.models.dit import RAYS
 from filmwright.spec.errors import BadRequest, WeightsError
-from filmwright.spec.events import Event, Finished, Progress, Started
+from filmwright.spec.events import Event, Finished, Progress, Started, Warned
 from filmwright.spec.request import ImageRef, Keyframe, MotionBrush, Prefix, Request, Track
 from filmwright.weights.backbone import Backbone, load_backbone
 
@@ -69,6 +69,16 @@ def test_events_tell_the_whole_story(backbone: Backbone) -> None:
     assert [e.stage for e in events if isinstance(e, Finished)] == started
     steps = [e.done for e in events if isinstance(e, Progress) and e.stage == "denoise"]
     assert steps == [1, 2, 3]
+
+
+def test_other_weights_than_the_earlier_clip_are_warned_of(backbone: Backbone) -> None:
+    def codes(made_with: dict[str, str]) -> list[str]:
+        events: list[Event] = []
+        generate_clip(request(), on_event=events.append, backbone=backbone, made_with=made_with)
+        return [e.code for e in events if isinstance(e, Warned)]
+
+    assert "other-weights" not in codes(backbone.hashes)
+    assert "other-weights" in codes(backbone.hashes | {"vae": "0" * 64})
 
 
 def test_a_given_first_frame_stays(backbone: Backbone, picture: Path) -> None:

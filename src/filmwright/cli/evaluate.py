@@ -62,12 +62,10 @@ def evaluate(
     from filmwright.evaluation import probes, prompts, suite
     from filmwright.evaluation.reader import Reader
     from filmwright.evaluation.report import write_report
-    from filmwright.weights.backbone import load_backbone
     from filmwright.weights.files import shipped
 
     judge = Reader.load(reader or shipped("reader"), device=device)
-    usual = backbone_for(model, device)
-    backbone = load_backbone(weights, device=device, dtype=usual.dtype) if weights else usual
+    backbone = backbone_for(model, device, weights)
     makers = _Makers(backbone, model, steps, guidance, seed, device)
     records = prompts.held_out_prompts(count, part=card.part, seed=seed)
     results = suite.evaluate(

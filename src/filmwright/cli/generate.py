@@ -55,6 +55,10 @@ def generate(
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
     sampler: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Weights from `filmwright train pack`, instead of the model's."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a clip from words."""
@@ -64,6 +68,9 @@ def generate(
 
     if not 1 <= count <= MAX_COUNT:
         raise BadRequest(f"{count} clips are out of range: --count takes 1 to {MAX_COUNT}")
+    if weights is not None and not weights.is_dir():
+        raise BadRequest(f"--weights {weights} is not a folder: `filmwright train pack --out DIR` writes one")
+    earlier = read_sidecar(again) if again else None
     first = build_request(
         prompt,
         model=model,
@@ -79,7 +86,7 @@ def generate(
         negative=negative,
         image=image,
         camera=camera,
-        base=read_sidecar(again).request if again else None,
+        base=earlier.request if earlier else None,
     )
     if out is None:
         out = again.with_name(f"{again.stem}-again.mp4") if again else DEFAULT_OUT
@@ -89,12 +96,15 @@ def generate(
         check_output(path, suffixes=(".mp4",))
         check_output(sidecar_path(path))
 
+    from filmwright.engine.generate import backbone_for
     from filmwright.engine.generate import generate_clip as make
 
+    backbone = backbone_for(first.model, weights=weights) if weights else None
+    made_with = earlier.weights if earlier else None
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         with Drawing(title=f"{index + 1}/{count} " if count > 1 else "", quiet=as_json) as drawing:
-            clip = make(request, path=path, on_event=drawing)
+            clip = make(request, path=path, on_event=drawing, backbone=backbone, made_with=made_with)
         if not as_json:
             typer.echo(
                 f"{path}: {request.width}x{request.height}, {len(clip.frames)} frames, {clip.seconds:.2f} s, "

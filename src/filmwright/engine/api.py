@@ -38,6 +38,7 @@ def generate(
     path: Path | str | None = None,
     on_event: OnEvent | None = None,
     device: str = "cpu",
+    weights: Path | str | None = None,
     **options: Unpack[Options],
 ) -> Clip:
     """Make a clip from words, or from a whole request.
@@ -47,6 +48,7 @@ def generate(
         path: where to write it as H.264 in MP4, with its sidecar beside it; nowhere when None.
         on_event: called with each event of the run.
         device: where the nets run.
+        weights: a folder from `filmwright train pack`, instead of the model's own.
         options: as `build_request` takes them; not together with a whole request.
 
     Raises:
@@ -63,6 +65,7 @@ def generate(
     else:
         request = build_request(prompt, **options)
 
-    from filmwright.engine.generate import generate_clip
+    from filmwright.engine.generate import backbone_for, generate_clip
 
-    return generate_clip(request, path=path, on_event=on_event, device=device)
+    own = None if weights is None else backbone_for(request.model, device, Path(weights))
+    return generate_clip(request, path=path, on_event=on_event, device=device, backbone=own)

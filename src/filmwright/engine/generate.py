@@ -7,7 +7,7 @@ the CPU in fp32, so that a seed means the same picture on every device.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -43,15 +43,17 @@ DECODE_CHUNK = 3  # latent frames, 12 frames
 
 
 @lru_cache(maxsize=2)
-def backbone_for(model: str, device: str = "cpu") -> Backbone:
+def backbone_for(model: str, device: str = "cpu", weights: Path | None = None) -> Backbone:
     """The backbone called `model`, loaded once a process; bf16 where the processor multiplies in it, else fp32.
+
+    `weights` is a folder that `filmwright train pack` wrote, instead of the model's own.
 
     Raises:
         WeightsError: its files are missing or damaged.
     """
     native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
     return load_backbone(
-        shipped(model),
+        weights or shipped(model),
         device=device,
         dtype=torch.bfloat16 if native else torch.float32,
     )
@@ -64,8 +66,11 @@ def generate_clip(
     on_event: OnEvent | None = None,
     device: str = "cpu",
     backbone: Backbone | None = None,
+    made_with: Mapping[str, str] | None = None,
 ) -> Clip:
     """Makes the clip of a request; with `path`, writes it there (H.264 in MP4) with its sidecar beside it.
+
+    `made_with` are the weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
 
     Raises:
         BadRequest: the model cannot do what the request asks.
@@ -83,6 +88,12 @@ def generate_clip(
         ).findings
         for finding in warnings:
             clock.tell(Warned(code=finding.code, message=finding.message))
+        said = [finding.message for finding in warnings]
+        if made_with and (others := sorted(k for k, v in backbone.hashes.items() if made_with.get(k) != v)):
+            said.append(
+                f"the weights of {', '.join(others)} are not those of the earlier clip: the frames will differ"
+            )
+            clock.tell(Warned(code="other-weights", message=said[-1]))
         with clock.stage("encode", 1):
             conditions = prepare(request, backbone)
             prompts = backbone.encode_text([request.prompt, request.negative])
@@ -105,7 +116,7 @@ def generate_clip(
         request,
         weights=backbone.hashes,
         timings=clock.seconds,
-        warnings=[finding.message for finding in warnings],
+        warnings=said,
         frames_digest=blake3(np.ascontiguousarray(frames).tobytes()).hexdigest(),
     )
     if target is not None:
