@@ -175,17 +175,17 @@ def _train(
             save_checkpoint(config.out, modules, ema, optimizer, state | {"config": _plain(config)})
             last_save = time.monotonic()
         if writer and now - last_eval > config.evaluate_minutes * 60:
-            with _Swapped(modules, ema), amp, torch.no_grad():
+            with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
                 figures = objective.evaluate()
             writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
             last_eval = time.monotonic()
         if writer and now - last_sample > config.sample_minutes * 60:
-            with _Swapped(modules, ema), amp, torch.no_grad():
+            with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
                 objective.sample(config.out / f"sample-{state['step']:07d}.png")
             last_sample = time.monotonic()
     if writer:
         save_checkpoint(config.out, modules, ema, optimizer, state | {"config": _plain(config)})
-        with _Swapped(modules, ema), amp, torch.no_grad():
+        with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
             figures = objective.evaluate()
             objective.sample(config.out / f"sample-{state['step']:07d}.png")
         writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
@@ -217,6 +217,11 @@ def _largest(used: float, rank: Rank) -> float:
     share = torch.tensor(used, dtype=torch.float64)
     dist.all_reduce(share, dist.ReduceOp.MAX)
     return float(share)
+
+
+def _uncompiled() -> Any:
+    """Inside, compiled modules run as they are: measuring has other shapes, and each would be compiled anew."""
+    return torch.compiler.set_stance("force_eager")
 
 
 def _rate(step: int, used: float, config: LoopConfig) -> float:
