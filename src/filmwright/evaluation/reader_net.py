@@ -34,7 +34,7 @@ class ReaderConfig:
     samples: int = 17  # frames looked at; every second of these is seen whole, the others as differences
     widths: tuple[int, int, int, int] = (32, 64, 96, 128)
     close: int = 48  # pixels a side of a close-up
-    close_widths: tuple[int, int, int] = (32, 64, 96)
+    close_widths: tuple[int, int, int] = (32, 64, 128)
     features: int = 192
 
     @property
@@ -114,6 +114,7 @@ class _Closeup(nn.Module):
 class ReaderNet(nn.Module):
     """Reads every attribute of a clip and finds its main subject; fewer than 1.5 million parameters."""
 
+    NEAR = ("subject", "colour", "event")  # what close-ups alone can tell
     QUERIES = 8
     PLACE = 32  # features that the subject is found by
 
@@ -139,6 +140,8 @@ class ReaderNet(nn.Module):
         self.norm_a, self.norm_b = nn.BatchNorm1d(d), nn.BatchNorm1d(d)
         self.drop = nn.Dropout(0.1)
         self.heads = nn.ModuleDict({k: nn.Linear(3 * d, len(names)) for k, names in config.heads.items()})
+        near = 2 * 2 * config.close_widths[-1]
+        self.near = nn.ModuleDict({k: nn.Linear(near, len(config.heads[k])) for k in self.NEAR})
 
     def forward(self, frames: Tensor, close: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """`frames` float [b, samples, height, width, 3] in 0..1, `close` float [b, pictures, s, s, 3] of the subject.
@@ -149,12 +152,13 @@ class ReaderNet(nn.Module):
         low, middle, top = self._trunk(frames)
         boxes, cells = self._place(low, middle)
         b, t = boxes.shape[:2]
+        details = self.closeup(close)  # (b t) c
         pooled = torch.cat(
             [
                 top.mean((2, 3)),
                 top.amax((2, 3)),
                 self._look(middle),
-                self.closeup(close).to(middle.dtype),
+                details.to(middle.dtype),
                 boxes.detach().flatten(0, 1).to(middle.dtype) * 2 - 1,
             ],
             dim=1,
@@ -163,7 +167,18 @@ class ReaderNet(nn.Module):
         y = F.relu(self.norm_a(self.mix_a(y)))  # b d t
         y = y + F.relu(self.norm_b(self.mix_b(y)))  # b d t
         y = self.drop(torch.cat([y.mean(2), y.amax(2), y[:, :, -1] - y[:, :, 0]], dim=1)).float()  # b 3d
-        return {k: head(y) for k, head in self.heads.items()}, boxes, cells
+        logits = {k: head(y) for k, head in self.heads.items()}
+        near = self._near(details, b)
+        return {k: v + near[k] if k in near else v for k, v in logits.items()}, boxes, cells
+
+    def read_near(self, close: Tensor) -> dict[str, Tensor]:
+        """Close-ups as for `forward` -> logits of what they tell alone: cheap, so that they can be trained on many."""
+        return self._near(self.closeup(close), len(close))
+
+    def _near(self, details: Tensor, b: int) -> dict[str, Tensor]:
+        y = details.float().view(b, self.config.pictures, -1)
+        y = self.drop(torch.cat([y.mean(1), y.amax(1)], dim=1))
+        return {k: head(y) for k, head in self.near.items()}
 
     def locate(self, frames: Tensor) -> Tensor:
         """Frames as for `forward` -> the subject's box a picture [b, t, 4]: centre x, y, width, height, as shares."""

@@ -41,6 +41,7 @@ __all__ = ["ClipSource", "HasScript", "TrainingNote", "train_reader"]
 UNKNOWN = -100  # a label that the loss skips
 CHECKPOINT = "reader-checkpoint.safetensors"
 SAVE_SECONDS = 60.0  # between checkpoints
+MORE_CLOSEUPS = 3  # clips a step that are seen only close up, for each clip that is seen whole
 TEST_CLIPS = 1024  # held-out clips read at the end, at most
 
 
@@ -201,14 +202,19 @@ def _fit(
         near = augment(torch.from_numpy(close).to(device).float() / 255.0, flip, rng)  # b t s s 3
         where = torch.from_numpy(boxes)
         where[flip, :, 0] = 1 - where[flip, :, 0]
+        others = rng.integers(0, len(clips), MORE_CLOSEUPS * batch)
+        more = torch.from_numpy(np.stack([clips.close(i, rng) for i in others])).to(device).float() / 255.0
+        more = augment(more, torch.zeros(len(others), dtype=torch.bool), rng)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             logits, found, cells = net(x, near)
+            more_logits = net.read_near(more)
         loss = finding_loss(found, cells, where.to(device), x.shape[2] // 4, x.shape[3] // 4)
         for a, values in logits.items():
             y = targets[a][chosen]
             y = torch.where(flip & (y >= 0), mirror[a][y.clamp(min=0)], y).to(device)
-            if bool((y >= 0).any()):
-                loss = loss + F.cross_entropy(values.float(), y, ignore_index=UNKNOWN, label_smoothing=0.02)
+            loss = loss + known_entropy(values, y)
+        for a, values in more_logits.items():
+            loss = loss + known_entropy(values, targets[a][others].to(device))
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
@@ -222,6 +228,13 @@ def _fit(
             said = now
             rate = (step + 1 - first_step) * batch / (now - began)
             on_progress({**state, "loss": float(loss.detach()), "clips_per_second": rate})
+
+
+def known_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the clips whose label is known; 0 if none is."""
+    if not bool((labels >= 0).any()):
+        return logits.sum() * 0
+    return F.cross_entropy(logits.float(), labels, ignore_index=UNKNOWN, label_smoothing=0.02)
 
 
 def mirrored(name: str) -> str:
@@ -307,17 +320,34 @@ class _Clips:
         self, index: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
         """Small frames, close-ups a little off the subject, and its true boxes (centre, size) or NaN."""
-        row, config = self.rows[index], self.config
+        frames, boxes = self._seen(index)
+        return (
+            small_frames(frames, self.config),
+            closeups(frames, _a_little_off(boxes, rng), self.config),
+            boxes,
+        )
+
+    def close(self, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Close-ups a little off the subject."""
+        frames, boxes = self._seen(index)
+        return closeups(frames, _a_little_off(boxes, rng), self.config)
+
+    def _seen(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """A clip's frames, and the subject's box in each picture: centre and size, or NaN."""
+        row = self.rows[index]
         frames = self.source.frames(row)
         corners = np.asarray(self.source.truth(row)["boxes"], np.float32)
-        corners = corners[np.linspace(0, len(frames) - 1, config.pictures).round().astype(int)]
-        boxes = np.concatenate(
-            [(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1
-        ).astype(np.float32)
-        cut = _filled(boxes)
-        cut[:, :2] += rng.normal(0, 0.1, (len(cut), 2)).astype(np.float32) * cut[:, 2:]
-        cut[:, 2:] *= np.exp(rng.normal(0, 0.12, (len(cut), 1))).astype(np.float32)
-        return small_frames(frames, config), closeups(frames, cut, config), boxes
+        corners = corners[np.linspace(0, len(frames) - 1, self.config.pictures).round().astype(int)]
+        sides = corners[:, 2:] - corners[:, :2]
+        return frames, np.concatenate([corners[:, :2] + sides / 2, sides], axis=1).astype(np.float32)
+
+
+def _a_little_off(boxes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Boxes as inexact as those that the net finds; none missing."""
+    cut = _filled(boxes)
+    cut[:, :2] += rng.normal(0, 0.06, (len(cut), 2)).astype(np.float32) * cut[:, 2:]
+    cut[:, 2:] *= np.exp(rng.normal(0, 0.1, (len(cut), 1))).astype(np.float32)
+    return cut
 
 
 def _filled(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
