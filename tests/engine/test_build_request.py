@@ -39,15 +39,19 @@ def test_defaults_come_from_the_card() -> None:
     assert build_request("a red ball").seed != request.seed  # drawn anew
 
 
-def test_every_card_is_consistent() -> None:
+def test_every_card_is_consistent(tmp_path: Path) -> None:
+    shown = picture(tmp_path / "a.png")
+    pictures = {"first": {"image": shown}, "first_and_last": {"image": shown, "last_image": shown}}
     for name in CARDS:
         card = load_card(name)
         assert card.name == name
         assert card.sampler in card.samplers
-        assert set(card.cameras) <= set(PARTS[card.part].cameras)
-        check_request(build_request("a red ball", model=name))
+        assert (card.part is None) == (card.family != "pocket")
+        assert set(card.cameras) <= (set(PARTS[card.part].cameras) if card.part else set())
         for size in card.native_sizes:
-            build_request("a red ball", model=name, size=size)
+            request = build_request("a red ball", model=name, size=size, **pictures.get(card.pictures, {}))
+            check_request(request)
+            assert request.negative == card.negative
 
 
 def test_what_is_stated_is_taken() -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from filmwright.engine.build_request import build_request
 from filmwright.engine.conditions import prepare
-from filmwright.engine.generate import decode, generate_clip
+from filmwright.engine.generate import generate_clip
+from filmwright.engine.pocket import decode
 from filmwright.media.files import digest_file
 from filmwright.media.video import probe, read_video
 from filmwright.models.dit import RAYS

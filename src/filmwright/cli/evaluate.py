@@ -51,6 +51,10 @@ def evaluate(
     from filmwright.weights.card import load_card
 
     card = load_card(model)
+    if card.part is None:
+        raise BadRequest(
+            f"model {model!r} was not trained on the simulated world: there is no truth to judge it by"
+        )
     if count < 2 or min(vae_clips, image_clips, falls) < 0:
         raise BadRequest(
             f"{count} prompts are too few, or a count is negative: give --count 2 or more, others 0 or more"
@@ -58,7 +62,7 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise BadRequest(f"--out {out} is a file: name a folder")
 
-    from filmwright.engine.generate import backbone_for
+    from filmwright.engine.pocket import backbone_for
     from filmwright.evaluation import probes, prompts, suite
     from filmwright.evaluation.reader import Reader
     from filmwright.evaluation.report import write_report
@@ -136,7 +140,7 @@ class _Makers:
         import numpy as np
         import torch
 
-        from filmwright.engine.generate import decode
+        from filmwright.engine.pocket import decode
 
         with torch.inference_mode():
             x = torch.tensor(frames, device=self.backbone.device).permute(3, 0, 1, 2)[None]

@@ -44,6 +44,9 @@ def generate(
         str | None, typer.Option(metavar="TEXT", help="What the clip should not show.")
     ] = None,
     image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
+    last_image: Annotated[
+        Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")
+    ] = None,
     camera: Annotated[
         str | None, typer.Option(metavar="MOVE", help="A camera move, such as push-in.")
     ] = None,
@@ -58,6 +61,9 @@ def generate(
     weights: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Weights from `filmwright train pack`, instead of the model's."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -85,6 +91,7 @@ def generate(
         sampler=sampler,
         negative=negative,
         image=image,
+        last_image=last_image,
         camera=camera,
         base=earlier.request if earlier else None,
     )
@@ -96,15 +103,17 @@ def generate(
         check_output(path, suffixes=(".mp4",))
         check_output(sidecar_path(path))
 
-    from filmwright.engine.generate import backbone_for
     from filmwright.engine.generate import generate_clip as make
+    from filmwright.engine.generate import pick_device
 
-    backbone = backbone_for(first.model, weights=weights) if weights else None
+    place = pick_device(device)
     made_with = earlier.weights if earlier else None
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         with Drawing(title=f"{index + 1}/{count} " if count > 1 else "", quiet=as_json) as drawing:
-            clip = make(request, path=path, on_event=drawing, backbone=backbone, made_with=made_with)
+            clip = make(
+                request, path=path, on_event=drawing, device=place, weights=weights, made_with=made_with
+            )
         if not as_json:
             typer.echo(
                 f"{path}: {request.width}x{request.height}, {len(clip.frames)} frames, {clip.seconds:.2f} s, "

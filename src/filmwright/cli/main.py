@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 
 from filmwright.cli.evaluate import evaluate
 from filmwright.cli.generate import generate
-from filmwright.cli.models import models
+from filmwright.cli.models import models_app
 from filmwright.cli.train import train_app
 from filmwright.cli.world import world_app
 from filmwright.spec.errors import Cancelled, FilmwrightError
@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command()(evaluate)
-app.command()(models)
+app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 

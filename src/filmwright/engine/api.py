@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     sampler: str
     negative: str
     image: Path | str
+    last_image: Path | str
     camera: str
 
 
@@ -37,7 +38,7 @@ def generate(
     *,
     path: Path | str | None = None,
     on_event: OnEvent | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     weights: Path | str | None = None,
     **options: Unpack[Options],
 ) -> Clip:
@@ -47,7 +48,7 @@ def generate(
         prompt: what the clip shows, or everything that determines it.
         path: where to write it as H.264 in MP4, with its sidecar beside it; nowhere when None.
         on_event: called with each event of the run.
-        device: where the nets run.
+        device: where the nets run; a GPU where there is one, else the CPU, when None.
         weights: a folder from `filmwright train pack`, instead of the model's own.
         options: as `build_request` takes them; not together with a whole request.
 
@@ -65,7 +66,12 @@ def generate(
     else:
         request = build_request(prompt, **options)
 
-    from filmwright.engine.generate import backbone_for, generate_clip
+    from filmwright.engine.generate import generate_clip, pick_device
 
-    own = None if weights is None else backbone_for(request.model, device, Path(weights))
-    return generate_clip(request, path=path, on_event=on_event, device=device, backbone=own)
+    return generate_clip(
+        request,
+        path=path,
+        on_event=on_event,
+        device=pick_device(device),
+        weights=None if weights is None else Path(weights),
+    )

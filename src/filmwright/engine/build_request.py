@@ -57,6 +57,7 @@ def build_request(
     sampler: str | None = None,
     negative: str | None = None,
     image: Path | str | None = None,
+    last_image: Path | str | None = None,
     camera: str | None = None,
     base: Request | None = None,
 ) -> Request:
@@ -76,6 +77,7 @@ def build_request(
         sampler: a name on the model's card.
         negative: what the clip should not show.
         image: the first frame, any still picture.
+        last_image: the last frame.
         camera: a named camera move on the model's card; if None, the one that a new prompt names, if it names one.
         base: the request of an earlier clip, such as a sidecar's.
 
@@ -100,19 +102,21 @@ def build_request(
         width, height = (base.width, base.height) if base else card.native_sizes[0]
     if seconds is not None:
         num_frames = _frames_for(seconds, rate, card)
+    length = _given(num_frames, base.num_frames if base else card.num_frames)
+    pictures = {at: path for at, path in ((0, image), (length - 1, last_image)) if path is not None}
     request = Request.model_construct(  # checked next, in our words; then once more by the types
         model=card.name,
         prompt=_tidy(prompt if prompt is not None else base.prompt if base else ""),
-        negative=_tidy(_given(negative, base.negative if base else "")),
+        negative=_tidy(_given(negative, base.negative if base else card.negative)),
         width=width,
         height=height,
-        num_frames=_given(num_frames, base.num_frames if base else card.num_frames),
+        num_frames=length,
         fps=rate,
         seed=_given(seed, base.seed if base else secrets.randbits(SEED_BITS)),
         steps=_given(steps, base.steps if base else card.steps),
         guidance=_given(guidance, base.guidance if base else card.guidance),
         sampler=_given(sampler, base.sampler if base else card.sampler),
-        controls=_controls(image, camera or _named_camera(prompt, card), base.controls if base else ()),
+        controls=_controls(pictures, camera or _named_camera(prompt, card), base.controls if base else ()),
     )
     check_request(request, card)
     try:
@@ -228,14 +232,16 @@ def _named_camera(prompt: str | None, card: ModelCard) -> str | None:
     return names[0] if len(names) == 1 and names[0] in card.cameras else None
 
 
-def _controls(image: Path | str | None, camera: str | None, base: tuple[Control, ...]) -> tuple[Control, ...]:
-    """The base's controls with the first frame and the camera move replaced where they are given."""
+def _controls(
+    pictures: dict[int, Path | str], camera: str | None, base: tuple[Control, ...]
+) -> tuple[Control, ...]:
+    """The base's controls with pictures (frame -> file) and the camera move replaced where they are given."""
     kept: list[Control] = list(base)
-    if image is not None:
+    for at, image in sorted(pictures.items(), reverse=True):
         check_image(image)
         place = str(Path(image).absolute())
-        kept = [control for control in kept if not (isinstance(control, Keyframe) and control.at == 0)]
-        kept.insert(0, Keyframe(at=0, image=ImageRef(path=place, digest=digest_file(image))))
+        kept = [control for control in kept if not (isinstance(control, Keyframe) and control.at == at)]
+        kept.insert(0, Keyframe(at=at, image=ImageRef(path=place, digest=digest_file(image))))
     if camera is not None:
         kept = [control for control in kept if not isinstance(control, CameraPath)]
         kept.append(CameraPath(move=camera))
@@ -308,7 +314,7 @@ def _check_controls(request: Request, card: ModelCard) -> None:
     for control in request.controls:
         if control.kind not in card.controls:
             raise BadRequest(
-                f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls)}"
+                f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls) or 'words alone'}"
             )
         match control:
             case Keyframe(at=at, image=image):
@@ -333,6 +339,23 @@ def _check_controls(request: Request, card: ModelCard) -> None:
                 ]
                 if not starts:
                     raise BadRequest("a motion brush needs a picture to move: give a keyframe at frame 0")
+    _check_pictures(request, card)
+
+
+def _check_pictures(request: Request, card: ModelCard) -> None:
+    """See that a model which is made for certain pictures gets those, and no others."""
+    last = request.num_frames - 1
+    given = {control.at for control in request.controls if isinstance(control, Keyframe)}
+    needs = {
+        "first": ({0}, "a first picture (--image)"),
+        "first_and_last": ({0, last}, "a first and a last picture (--image and --last-image)"),
+    }
+    if card.pictures in needs:
+        wanted, said = needs[card.pictures]
+        if given != wanted:
+            raise BadRequest(f"model {card.name!r} needs {said} and no other, not {len(given)} pictures")
+    elif card.pictures == "first_or_none" and given - {0}:
+        raise BadRequest(f"model {card.name!r} takes a first picture or none, not one at frame {max(given)}")
 
 
 def _check_same(image: ImageRef) -> None:

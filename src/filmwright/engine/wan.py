@@ -9,18 +9,31 @@ Axes: b batch, c channels, t latent frames, h rows, w columns of latents; l word
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
-from filmwright.diffusion.schedules import with_given
+from filmwright.diffusion.schedules import timesteps, with_given
+from filmwright.media.image import load_image
+from filmwright.models.attention import attend_in_blocks
 from filmwright.models.wan import Context, WanTransformer
-from filmwright.models.wan_vae import GROUP, WanVAE
+from filmwright.models.wan_vae import GROUP, Memory, WanVAE
+from filmwright.spec.errors import WeightsError
+from filmwright.spec.request import Keyframe, Request
+from filmwright.spec.words import Finding
+from filmwright.weights.card import ModelCard, load_card
+from filmwright.weights.places import hashed, place_of
+from filmwright.weights.wan_folder import WanNets, load_wan
 
-__all__ = ["Expert", "Given", "denoise_wan", "given_frames"]
+__all__ = ["Expert", "Given", "WanRunner", "denoise_wan", "given_frames", "wan_runner"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,3 +161,110 @@ def denoise_wan(
 
 def _dtype(net: WanTransformer) -> torch.dtype:
     return net.patch_embedding.weight.dtype
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WanRunner:
+    """Runs requests on Wan's nets; see `engine.generate.Runner`."""
+
+    card: ModelCard
+    nets: WanNets
+    hashes: dict[str, str]
+
+    def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
+        """Nothing: these models were trained on everybody's words."""
+        return ()
+
+    def prepare(self, request: Request) -> tuple[Tensor, Given | None, Tensor | None]:
+        """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens."""
+        words = self.nets.text([request.prompt, request.negative])
+        shown = {c.at: c.image.path for c in request.controls if isinstance(c, Keyframe)}
+        if not shown:
+            return words, None, None
+        pictures = [load_image(shown[at], request.width, request.height) for at in sorted(shown)]
+        vae = self.nets.vae
+        like = vae.conv1.weight
+        as_pixels = [
+            torch.tensor(p, device=like.device).permute(2, 0, 1)[None].to(like.dtype) / 127.5 - 1
+            for p in pictures
+        ]
+        given = given_frames(
+            vae,
+            as_pixels[0],
+            as_pixels[1] if len(as_pixels) > 1 else None,
+            request.num_frames,
+            as_channels=not self.nets.first_frame_is_given,
+        )
+        tokens = None if self.nets.eye is None else self.nets.see([Image.fromarray(p) for p in pictures])
+        return words, given, tokens
+
+    def denoise(
+        self, request: Request, prepared: tuple[Tensor, Given | None, Tensor | None], on_step: OnStep
+    ) -> Tensor:
+        """Clean latents [1, c, t, h, w]. A second expert's guidance keeps its proportion to the first one's."""
+        words, given, tokens = prepared
+        card, nets = self.card, self.nets
+        proportion = 1.0 if card.guidance_low is None else card.guidance_low / card.guidance
+        guidances = (request.guidance, request.guidance * proportion)
+        reaches = (nets.boundary or 0.0, 0.0)
+        experts = [
+            Expert(net=net, guidance=guidance, down_to=down_to)
+            for net, guidance, down_to in zip(nets.transformers, guidances, reaches, strict=False)
+        ]
+        config = nets.vae.config
+        factor = 8 * config.patch
+        shape = (
+            1,
+            config.channels,
+            (request.num_frames - 1) // GROUP + 1,
+            request.height // factor,
+            request.width // factor,
+        )
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
+        return denoise_wan(
+            experts,
+            words[:1],
+            words[1:],
+            noise,
+            timesteps(request.steps, shift=card.shift or 1.0),
+            sampler=request.sampler,
+            given=given,
+            picture=tokens,
+            on_step=on_step,
+        )
+
+    def chunks(self, latents: Tensor) -> int:
+        """How many pieces `decode` gives."""
+        return latents.shape[2]
+
+    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """Frames uint8 [n, H, W, 3], a latent frame at a time."""
+        memory: Memory = {}
+        dtype = self.nets.vae.conv1.weight.dtype
+        for z in latents.to(dtype).split(1, dim=2):
+            frames = self.nets.vae.decode_chunk(z, memory)[0].float()
+            yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+
+@lru_cache(maxsize=1)
+def wan_runner(model: str, device: str = "cpu", weights: Path | None = None) -> WanRunner:
+    """The Wan model called `model` from where it was added, or from the folder `weights`.
+
+    Raises:
+        WeightsError: it was not added, is damaged, or is another variant than its name says.
+    """
+    card = load_card(model)
+    place = hashed(weights) if weights else place_of(model)
+    hashes = place.check()
+    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
+    dtype = torch.bfloat16 if native else torch.float32
+    nets = load_wan(
+        place.path, device=device, dtype=dtype, vae_dtype=torch.float32 if device == "cpu" else dtype
+    )
+    if (nets.boundary is not None) != (card.boundary is not None):
+        experts = "two experts" if nets.boundary is not None else "one transformer"
+        raise WeightsError(f"{place.path} holds {experts}, which is not {model!r}: add it under its own name")
+    if device == "cpu" and dtype is torch.bfloat16:
+        for net in nets.transformers:
+            net.attend = attend_in_blocks
+    return WanRunner(card=card, nets=nets, hashes=hashes)

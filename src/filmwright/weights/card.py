@@ -6,14 +6,25 @@ import json
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from filmwright.spec.errors import BadRequest, WeightsError
 
-__all__ = ["CARDS", "ModelCard", "load_card"]
+__all__ = ["CARDS", "WAN", "ModelCard", "load_card"]
 
-CARDS = {"pocket": "pocket/card.json"}
+WAN = (
+    "wan2.1-t2v-1.3b",
+    "wan2.1-t2v-14b",
+    "wan2.1-i2v-14b-480p",
+    "wan2.1-i2v-14b-720p",
+    "wan2.1-flf2v-14b",
+    "wan2.2-t2v-a14b",
+    "wan2.2-i2v-a14b",
+    "wan2.2-ti2v-5b",
+)
+CARDS = {"pocket": "pocket/card.json", **{name: f"cards/{name}.json" for name in WAN}}
 """Every model by name, and where its card lies in this room. Names are matched exactly."""
 
 
@@ -23,9 +34,12 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
+    family: Literal["pocket", "wan"] = "pocket"
     summary: str
     licence: str
-    part: str  # of the world, a key of spec.vocabulary.PARTS: what the weights have been trained on
+    hub: str | None = None  # where its weights are published; None: they come with the package
+    variant: str | None = None  # of the family: its nets and sizes, such as a key of weights.wan.WAN_SIZES
+    part: str | None = None  # of the world, a key of spec.vocabulary.PARTS, that the weights were trained on
     side_multiple: int
     min_side: int
     max_side: int
@@ -41,11 +55,18 @@ class ModelCard(BaseModel):
     steps: int
     max_steps: int
     guidance: float
+    guidance_low: float | None = None  # of the second expert, which has the lower levels
     max_guidance: float
+    shift: float | None = None  # of the levels; None: after the number of latents
+    boundary: float | None = None  # the lowest level of the first of two experts
     sampler: str
     samplers: tuple[str, ...]
+    negative: str = ""  # what a clip should not show, where the request does not say
     cameras: tuple[str, ...]
     controls: tuple[str, ...]  # kinds of spec.request.Control that the model takes
+    pictures: Literal["any", "none", "first", "first_or_none", "first_and_last"] = (
+        "any"  # keyframes that it needs
+    )
 
 
 @cache

@@ -23,12 +23,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from filmwright.models.wan import WanTransformer
+from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE
 from filmwright.spec.errors import WeightsError
-from filmwright.weights.wan import to_own_names, vae_to_own_names, wan_config_of
+from filmwright.weights.card import WAN, ModelCard, load_card
+from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 
-__all__ = ["WanNets", "WanText", "load_wan"]
+__all__ = ["WanNets", "WanText", "load_wan", "wan_names"]
 
 WORDS = 512  # tokens a prompt
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
@@ -131,13 +132,68 @@ def load_wan(
     )
 
 
+def wan_names(folder: Path, *, any_size: bool = False) -> tuple[str, ...]:
+    """The models that a folder may be, by its nets' shapes and its index; several where these are the same.
+
+    `any_size` looks at the kinds of layers alone, not at widths and depth.
+
+    Raises:
+        WeightsError: it is no Wan model, or none that is known; the message says what was found.
+    """
+    index = _json(folder / "model_index.json")
+    config = _config(folder / "transformer", _shapes(folder / "transformer"))
+    found = [name for name in WAN if _fits(load_card(name), config, index, any_size=any_size)]
+    if not found:
+        sizes = ", ".join(f"{k} {v}" for k, v in vars(config).items() if v is not None)
+        experts = f"boundary {index.get('boundary_ratio')}, expand_timesteps {index.get('expand_timesteps')}"
+        raise WeightsError(f"{folder} is a Wan transformer of no known variant: {sizes}, {experts}")
+    return tuple(found)
+
+
+def _fits(card: ModelCard, config: WanConfig, index: dict[str, Any], *, any_size: bool) -> bool:
+    known = WAN_SIZES[card.variant or card.name]
+    if any_size:
+        same = ("in_channels", "out_channels")
+        alike = all(getattr(known, k) == getattr(config, k) for k in same)
+        alike &= (known.image_dim is None) == (config.image_dim is None)
+        alike &= (known.image_tokens is None) == (config.image_tokens is None)
+    else:
+        alike = known == config
+    given = card.pictures == "first_or_none"
+    return (
+        alike
+        and index.get("boundary_ratio") == card.boundary
+        and bool(index.get("expand_timesteps")) == given
+    )
+
+
+def _config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> WanConfig:
+    """The sizes of a transformer: from its shapes, and the heads, which no shape tells, from its config.json."""
+    config = wan_config_of(shapes)
+    told = _json(folder / "config.json")
+    return replace(config, heads=int(told.get("num_attention_heads", told.get("num_heads", config.heads))))
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors of a transformer's folder under Wan's names; nothing is loaded."""
+    found: dict[str, Tensor] = {}
+    for path in _paths(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                found |= {
+                    key: torch.empty(file.get_slice(key).get_shape(), device="meta")
+                    for key in file.keys()  # noqa: SIM118 (not a dict)
+                }
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"weights file {path} cannot be read ({error}): download it again") from error
+    return {k: tuple(v.shape) for k, v in to_own_names(found).items()}
+
+
 def _transformer(folder: Path, device: str, dtype: torch.dtype) -> WanTransformer:
     tensors = to_own_names(_tensors(folder))
-    config = wan_config_of({k: tuple(v.shape) for k, v in tensors.items()})
-    told = _json(folder / "config.json")
-    heads = told.get("num_attention_heads", told.get("num_heads", config.heads))
+    config = _config(folder, {k: tuple(v.shape) for k, v in tensors.items()})
     with torch.device("meta"):
-        net = WanTransformer(replace(config, heads=int(heads)))
+        net = WanTransformer(config)
     _fill(net, tensors, folder, device, dtype)
     return net
 
@@ -180,8 +236,8 @@ def _fill(net: nn.Module, tensors: dict[str, Tensor], folder: Path, device: str,
     net.eval().requires_grad_(False)
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a net's folder: one file, or the shards that an index names."""
+def _paths(folder: Path) -> list[Path]:
+    """The safetensors of a net's folder: one file, or the shards that an index names."""
     indices = sorted(folder.glob("*.safetensors.index.json"))
     if indices:
         names = sorted(set(_json(indices[0]).get("weight_map", {}).values()))
@@ -194,8 +250,13 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{folder} holds no safetensors: download the model, or convert it from another format"
         )
+    return paths
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a net's folder."""
     found: dict[str, Tensor] = {}
-    for path in paths:
+    for path in _paths(folder):
         try:
             with safe_open(path, framework="pt") as file:
                 found |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)

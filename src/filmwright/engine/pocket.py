@@ -1,0 +1,124 @@
+"""The pocket model's way from a request to frames: words, controls, denoising by chunks' levels, streamed decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from filmwright.diffusion.flow import shift_for
+from filmwright.diffusion.guidance import guided
+from filmwright.diffusion.samplers import SAMPLERS, OnStep
+from filmwright.diffusion.schedules import timesteps, with_given
+from filmwright.engine.conditions import Conditions, prepare
+from filmwright.spec.request import Request
+from filmwright.spec.words import Finding, analyse
+from filmwright.weights.backbone import Backbone, load_backbone
+from filmwright.weights.card import load_card
+from filmwright.weights.files import shipped
+
+__all__ = ["GUIDANCE_INTERVAL", "PocketRunner", "backbone_for", "decode", "denoise"]
+
+GUIDANCE_INTERVAL = (0.15, 1.0)  # noise levels at which the prompt is weighed against no prompt
+DECODE_CHUNK = 3  # latent frames, 12 frames
+
+
+@lru_cache(maxsize=2)
+def backbone_for(model: str, device: str = "cpu", weights: Path | None = None) -> Backbone:
+    """The backbone called `model`, loaded once a process; bf16 where the processor multiplies in it, else fp32.
+
+    `weights` is a folder that `filmwright train pack` wrote, instead of the model's own.
+
+    Raises:
+        WeightsError: its files are missing or damaged.
+    """
+    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
+    return load_backbone(
+        weights or shipped(model),
+        device=device,
+        dtype=torch.bfloat16 if native else torch.float32,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PocketRunner:
+    """Runs requests on a backbone; see `engine.generate.Runner`."""
+
+    backbone: Backbone
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Net -> SHA-256 of its file."""
+        return self.backbone.hashes
+
+    def findings(self, request: Request) -> Sequence[Finding]:
+        """Words that the weights do not know, and prompts in which nothing moves."""
+        part = load_card(request.model).part
+        assert part is not None
+        return analyse(request.prompt, self.backbone.tokenizer.prompt_vocabulary(part)).findings
+
+    def prepare(self, request: Request) -> tuple[Conditions, tuple[Tensor, Tensor]]:
+        """Controls and words as tensors."""
+        return prepare(request, self.backbone), self.backbone.encode_text([request.prompt, request.negative])
+
+    def denoise(
+        self, request: Request, prepared: tuple[Conditions, tuple[Tensor, Tensor]], on_step: OnStep
+    ) -> Tensor:
+        """Clean latents [1, c, t, h, w]."""
+        return denoise(request, self.backbone, *prepared, on_step=on_step)
+
+    def chunks(self, latents: Tensor) -> int:
+        """How many pieces `decode` gives."""
+        return -(-latents.shape[2] // DECODE_CHUNK)
+
+    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """Frames uint8 [n, H, W, 3], piece by piece."""
+        return decode(latents, self.backbone)
+
+
+def denoise(
+    request: Request,
+    backbone: Backbone,
+    conditions: Conditions,
+    prompts: tuple[Tensor, Tensor],
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Clean latents [1, c, t, h, w] of a request; `prompts` are features and pooled of (prompt, negative)."""
+    dit, given = backbone.denoiser, conditions.given
+    text, pooled = prompts
+    contexts = [
+        dit.cache_context(text[i : i + 1], conditions.keyframes, conditions.key_times) for i in range(2)
+    ]
+
+    def of(which: int) -> Callable[[Tensor, Tensor], Tensor]:
+        def velocity(x: Tensor, levels: Tensor) -> Tensor:
+            y, _ = dit.step(
+                x.to(backbone.dtype), levels, contexts[which], pooled[which : which + 1], conditions.controls
+            )
+            return y.float()
+
+        return velocity
+
+    known = conditions.known.float()
+    generator = torch.Generator().manual_seed(request.seed)
+    noise = torch.randn(known.shape, generator=generator).to(backbone.device)
+    x = torch.where(given[:, None, None], known, noise)
+    times = timesteps(request.steps, shift=shift_for(known[0].numel()))
+    model = guided(of(0), of(1), request.guidance, gate=GUIDANCE_INTERVAL)
+    return SAMPLERS[request.sampler](model, x, times, levels=with_given(given[None]), on_step=on_step)
+
+
+def decode(latents: Tensor, backbone: Backbone) -> Iterator[NDArray[np.uint8]]:
+    """Latents [1, c, t, h, w] to frames uint8 [n, H, W, 3], a chunk at a time with constant memory."""
+    memory = backbone.vae.start()
+    for start in range(0, latents.shape[2], DECODE_CHUNK):
+        z = latents[:, :, start : start + DECODE_CHUNK].to(backbone.dtype)
+        frames = backbone.vae.decode_chunk(z, memory, first=start == 0)[0].float()
+        yield ((frames.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()

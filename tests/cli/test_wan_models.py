@@ -1,0 +1,203 @@
+"""Every Wan variant from a folder to a file on the command line: added, checked, generated, made again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from filmwright.cli.main import run
+from filmwright.media.video import probe
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+tokenizers = pytest.importorskip("tokenizers")
+
+PICTURE_TOKENS = 5  # of CLIP below: four patches and a class token
+VARIANTS: dict[str, dict[str, Any]] = {
+    "wan2.1-t2v-1.3b": {},
+    "wan2.1-i2v-14b-480p": {"in_channels": 36, "image_dim": 16},
+    "wan2.1-flf2v-14b": {"in_channels": 36, "image_dim": 16, "pos_embed_seq_len": 2 * PICTURE_TOKENS},
+    "wan2.2-t2v-a14b": {"boundary": 0.875},
+    "wan2.2-i2v-a14b": {"in_channels": 36, "boundary": 0.9},
+    "wan2.2-ti2v-5b": {"in_channels": 48, "out_channels": 48},
+}
+PICTURES = {
+    "wan2.1-i2v-14b-480p": ["--image"],
+    "wan2.1-flf2v-14b": ["--image", "--last-image"],
+    "wan2.2-i2v-a14b": ["--image"],
+    "wan2.2-ti2v-5b": ["--image"],
+}
+
+
+def save(name: str, folder: Path) -> Path:
+    """A small random model of a variant as diffusers saves it."""
+    options = dict(VARIANTS[name])
+    boundary = options.pop("boundary", None)
+    torch.manual_seed(0)
+    words = [
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", -9.0),
+        *((f"\u2581{w}", -1.0) for w in ["a", "red", "ball"]),
+    ]
+    inner = tokenizers.Tokenizer(tokenizers.models.Unigram(words, unk_id=2))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    text = transformers.UMT5EncoderModel(
+        transformers.UMT5Config(vocab_size=16, d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
+    )
+    if "image_dim" in options:
+        options["added_kv_proj_dim"] = 128
+    sizes = {"num_attention_heads": 1, "text_dim": 12, "ffn_dim": 64, "num_layers": 1, **options}
+    nets = [diffusers.WanTransformer3DModel(**sizes) for _ in range(1 if boundary is None else 2)]
+    if name == "wan2.2-ti2v-5b":
+        vae = diffusers.AutoencoderKLWan(
+            base_dim=4,
+            decoder_base_dim=8,
+            z_dim=48,
+            is_residual=True,
+            patch_size=2,
+            in_channels=12,
+            out_channels=12,
+            scale_factor_spatial=16,
+            latents_mean=[0.0] * 48,
+            latents_std=[1.0] * 48,
+        )
+    else:
+        vae = diffusers.AutoencoderKLWan(base_dim=4)
+    shared = {
+        "tokenizer": tokenizer,
+        "text_encoder": text,
+        "transformer": nets[0],
+        "vae": vae,
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0),
+    }
+    if boundary is not None:
+        shared |= {"transformer_2": nets[1], "boundary_ratio": boundary}
+    if name == "wan2.2-ti2v-5b":
+        shared["expand_timesteps"] = True
+    if "image_dim" in options:
+        shared["image_encoder"] = transformers.CLIPVisionModel(
+            transformers.CLIPVisionConfig(
+                hidden_size=16,
+                intermediate_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                image_size=8,
+                patch_size=4,
+            )
+        )
+        side = {"height": 8, "width": 8}
+        shared["image_processor"] = transformers.CLIPImageProcessor(size=side, crop_size=side)
+        kind = diffusers.WanImageToVideoPipeline
+    else:
+        kind = diffusers.WanPipeline
+    kind(**shared).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILMWRIGHT_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_from_a_folder_to_a_file(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save(name, tmp_path / "model")
+    assert run(["models", "add", str(folder), "--as", name, "--any-size", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == name
+    size = "64x64"
+    pictures = []
+    for index, option in enumerate(PICTURES.get(name, [])):
+        picture = tmp_path / f"{index}.png"
+        pixels = np.random.default_rng(index).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(picture)
+        pictures += [option, str(picture)]
+    clip, again = tmp_path / "clip.mp4", tmp_path / "again.mp4"
+    words = [
+        "generate",
+        "a red ball",
+        "--model",
+        name,
+        "--size",
+        size,
+        "--frames",
+        "9",
+        "--steps",
+        "2",
+        "--seed",
+        "4",
+    ]
+    assert run([*words, *pictures, "-o", str(clip), "--json"]) == 0, capsys.readouterr()
+    told = json.loads(clip.with_suffix(".json").read_text())
+    assert len(told["weights"]) >= 3
+    assert probe(clip).codec == "h264"
+    assert run(["generate", "--from", str(clip.with_suffix(".json")), "-o", str(again), "--json"]) == 0
+    assert json.loads(again.with_suffix(".json").read_text())["frames_digest"] == told["frames_digest"]
+
+
+def test_what_is_missing_unknown_or_changed_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str) -> str:
+        assert run(arguments) == 2
+        return capsys.readouterr().err
+
+    assert "not on this machine" in said(
+        "generate", "x", "--model", "wan2.1-t2v-1.3b", "-o", str(tmp_path / "a.mp4")
+    )
+    folder = save("wan2.1-t2v-1.3b", tmp_path / "model")
+    assert "no known variant" in said("models", "add", str(folder))
+    assert "wan2.1-t2v-1.3b, wan2.1-t2v-14b" in said("models", "add", str(folder), "--any-size")
+    assert "may be" in said("models", "add", str(folder), "--any-size", "--as", "wan2.2-ti2v-5b")
+    assert "comes with the package" in said("models", "add", str(folder), "--as", "pocket")
+    assert "is not a folder" in said("models", "add", str(tmp_path / "nowhere"))
+    assert run(["models", "add", str(folder), "--any-size", "--as", "wan2.1-t2v-1.3b"]) == 0
+    capsys.readouterr()
+    assert run(["models", "--json"]) == 0
+    rows = {row["name"]: row["here"] for row in json.loads(capsys.readouterr().out)["models"]}
+    assert rows["wan2.1-t2v-1.3b"]
+    assert not rows["wan2.1-t2v-14b"]
+    weights = next((folder / "vae").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-8])
+    words = (
+        "generate",
+        "x",
+        "--model",
+        "wan2.1-t2v-1.3b",
+        "--size",
+        "64x64",
+        "--frames",
+        "5",
+        "--steps",
+        "1",
+    )
+    assert "has changed since the model was added" in said(*words, "-o", str(tmp_path / "a.mp4"))
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_pictures_that_a_variant_is_not_made_for_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "first.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+
+    def said(*arguments: str) -> str:
+        assert run(["generate", "x", *arguments]) == 2
+        return capsys.readouterr().err
+
+    assert "takes no keyframe: it takes words alone" in said(
+        "--model", "wan2.1-t2v-1.3b", "--image", str(picture)
+    )
+    assert "needs a first picture (--image)" in said("--model", "wan2.1-i2v-14b-480p")
+    assert "--last-image" in said("--model", "wan2.1-flf2v-14b", "--image", str(picture))
+    assert "first picture or none" in said("--model", "wan2.2-ti2v-5b", "--last-image", str(picture))
+    assert "takes no camera" in said("--model", "wan2.1-t2v-1.3b", "--camera", "push-in")
