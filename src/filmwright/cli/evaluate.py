@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from filmwright.evaluation.metrics import Value
     from filmwright.evaluation.prompts import PromptRecord
+    from filmwright.evaluation.reader import Reader
     from filmwright.weights.backbone import Backbone
 
     Frames = NDArray[np.uint8]
@@ -62,37 +68,33 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise BadRequest(f"--out {out} is a file: name a folder")
 
-    from filmwright.engine.pocket import backbone_for
-    from filmwright.evaluation import probes, prompts, suite
-    from filmwright.evaluation.reader import Reader
-    from filmwright.evaluation.report import write_report
-    from filmwright.weights.files import shipped
+    if reader is not None and not reader.is_dir():
+        raise BadRequest(f"--reader {reader} is not a folder: `filmwright train reader --out DIR` makes one")
 
-    judge = Reader.load(reader or shipped("reader"), device=device)
-    backbone = backbone_for(model, device, weights)
-    makers = _Makers(backbone, model, steps, guidance, seed, device)
-    records = prompts.held_out_prompts(count, part=card.part, seed=seed)
-    results = suite.evaluate(
-        makers.from_words,
-        judge,
-        records,
-        out,
-        vae_round_trip=makers.round_trip,
-        free_fall_records=prompts.free_fall_prompts(falls, part=card.part, seed=seed) if falls else (),
-        seed=seed,
-        device=device,
-        on_clip=lambda done, total: typer.echo(f"{done}/{total} prompts", err=True),
+    from filmwright.evaluation import prompts, suite
+    from filmwright.evaluation.report import write_report
+
+    counts = Counts(prompts=count, vae=vae_clips, images=image_clips)
+    bench = Bench(
+        model=model, weights=weights, reader=reader, steps=steps, guidance=guidance, seed=seed, device=device
     )
-    if vae_clips:
-        others = prompts.held_out_prompts(vae_clips, part=card.part, seed=seed + 1)
-        results.vae = probes.evaluate_vae(
-            makers.round_trip, (prompts.render_truth(r.script).frames for r in others)
+    with bench.beside(counts) as probed:
+        makers = bench.makers()
+        results = suite.evaluate(
+            makers.from_words,
+            bench.judge(),
+            prompts.held_out_prompts(count, part=card.part, seed=seed),
+            out,
+            vae_round_trip=makers.round_trip,
+            free_fall_records=prompts.free_fall_prompts(falls, part=card.part, seed=seed) if falls else (),
+            seed=seed,
+            device=device,
+            on_clip=lambda done, total: typer.echo(f"{done}/{total} prompts", err=True),
         )
-    if image_clips:
-        results.i2v = probes.evaluate_i2v(makers.from_image, judge, records[:image_clips], device=device)
+        results.vae, results.i2v = probed()
     results.settings = {
         "model": model,
-        "weights": ", ".join(f"{net} {digest[:12]}" for net, digest in backbone.hashes.items()),
+        "weights": ", ".join(f"{net} {digest[:12]}" for net, digest in makers.backbone.hashes.items()),
         "steps": str(steps or card.steps),
         "guidance": str(guidance if guidance is not None else card.guidance),
         "sampler": card.sampler,
@@ -101,6 +103,78 @@ def evaluate(
     results.commands = [shlex.join(["filmwright", *sys.argv[1:]])]
     page = write_report(results, out)
     typer.echo(page.with_suffix(".json").read_text() if as_json else str(page))
+
+
+Probed = tuple["dict[str, Value]", "dict[str, dict[str, Value]]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many clips a part of the bench takes."""
+
+    prompts: int
+    vae: int
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Which model is judged by which reader, and how its clips are made."""
+
+    model: str
+    weights: Path | None
+    reader: Path | None
+    steps: int | None
+    guidance: float | None
+    seed: int
+    device: str
+
+    def makers(self) -> _Makers:
+        """The makers of clips, loaded."""
+        from filmwright.engine.pocket import backbone_for
+
+        backbone = backbone_for(self.model, self.device, self.weights)
+        return _Makers(backbone, self.model, self.steps, self.guidance, self.seed, self.device)
+
+    def judge(self) -> Reader:
+        """The reader, loaded."""
+        from filmwright.evaluation.reader import Reader
+        from filmwright.weights.files import shipped
+
+        return Reader.load(self.reader or shipped("reader"), device=self.device)
+
+    def probe(self, counts: Counts) -> Probed:
+        """PSNR and SSIM of the VAE, and image to video."""
+        from filmwright.evaluation import probes, prompts
+        from filmwright.weights.card import load_card
+
+        part, makers = load_card(self.model).part, self.makers()
+        assert part is not None
+        vae: dict[str, Value] = {}
+        i2v: dict[str, dict[str, Value]] = {}
+        if counts.vae:
+            others = prompts.held_out_prompts(counts.vae, part=part, seed=self.seed + 1)
+            vae = probes.evaluate_vae(
+                makers.round_trip, (prompts.render_truth(r.script).frames for r in others)
+            )
+        if counts.images:
+            records = prompts.held_out_prompts(counts.prompts, part=part, seed=self.seed)[: counts.images]
+            i2v = probes.evaluate_i2v(makers.from_image, self.judge(), records, device=self.device)
+        return vae, i2v
+
+    @contextmanager
+    def beside(self, counts: Counts) -> Iterator[Callable[[], Probed]]:
+        """Within, the probes run on half of the cores in a process of their own, where there are cores for it."""
+        import torch
+
+        cores = torch.get_num_threads()
+        if self.device != "cpu" or cores < 2 or not (counts.vae or counts.images):
+            yield lambda: self.probe(counts)
+            return
+        torch.set_num_threads(cores - cores // 2)
+        with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (cores // 2,)) as pool:
+            yield pool.submit(self.probe, counts).result
+        torch.set_num_threads(cores)
 
 
 class _Makers:
