@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from filmwright.cli.main import run
 from filmwright.media.video import probe
@@ -142,6 +143,53 @@ def test_from_a_folder_to_a_file(name: str, tmp_path: Path, capsys: pytest.Captu
     assert probe(clip).codec == "h264"
     assert run(["generate", "--from", str(clip.with_suffix(".json")), "-o", str(again), "--json"]) == 0
     assert json.loads(again.with_suffix(".json").read_text())["frames_digest"] == told["frames_digest"]
+
+
+def test_loras_change_a_clip_and_belong_to_its_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save("wan2.2-t2v-a14b", tmp_path / "model")
+    assert run(["models", "add", str(folder), "--any-size"]) == 0
+    down, up = torch.randn(2, 128), torch.randn(128, 2)
+    layer = "transformer.blocks.0.attn1.to_q"
+    style, odd = tmp_path / "style.safetensors", tmp_path / "odd.safetensors"
+    save_file({f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}, style)
+    save_file({"transformer.blocks.7.attn1.to_q.lora_A.weight": down}, odd)
+    words = [
+        "generate", "a red ball", "--model", "wan2.2-t2v-a14b", "--size", "64x64", "--frames", "5", "--steps", "8", "--seed", "4",
+    ]  # fmt: skip
+
+    def digest(name: str, *loras: str) -> str:
+        clip = tmp_path / name
+        options = [part for lora in loras for part in ("--lora", lora)]
+        assert run([*words, *options, "-o", str(clip), "--json"]) == 0, capsys.readouterr()
+        return str(json.loads(clip.with_suffix(".json").read_text())["frames_digest"])
+
+    plain, styled = digest("a.mp4"), digest("b.mp4", f"{style}=0.5")
+    assert styled != plain
+    assert digest("c.mp4") == plain, "the LoRA came off again"
+    assert digest("d.mp4", f"{style}=0.25", f"{style}=0.25") != plain
+    assert digest("e.mp4", f"{style}=0.5@high") not in (plain, styled)
+    again = tmp_path / "again.mp4"
+    assert run(["generate", "--from", str(tmp_path / "b.json"), "-o", str(again), "--json"]) == 0
+    assert json.loads(again.with_suffix(".json").read_text())["frames_digest"] == styled
+    capsys.readouterr()
+
+    def said(*arguments: str) -> str:
+        assert run([*arguments, "-o", str(tmp_path / "no.mp4")]) == 2
+        return capsys.readouterr().err
+
+    assert "blocks.7.attn1.to_q" in said(*words, "--lora", str(odd))
+    assert "is not a file" in said(*words, "--lora", "nowhere.safetensors")
+    assert "not understood" in said(*words, "--lora", "style.ckpt")
+    assert "out of range" in said(*words, "--lora", f"{style}=11")
+    assert "takes no LoRA" in said("generate", "a red ball", "--lora", str(style))
+    assert "no high-noise expert" in said(
+        "generate", "x", "--model", "wan2.1-t2v-1.3b", "--lora", f"{style}=1@high"
+    )
+    save_file({f"{layer}.lora_A.weight": down * 2, f"{layer}.lora_B.weight": up}, style)
+    assert "has changed" in said("generate", "--from", str(tmp_path / "b.json"))
+    assert not (tmp_path / "no.mp4").exists()
 
 
 def test_what_is_missing_unknown_or_changed_is_said(

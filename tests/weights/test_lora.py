@@ -101,9 +101,13 @@ def test_whole_differences_and_biases_merge() -> None:
         "diffusion_model.blocks.0.ffn.2.diff_b": torch.full_like(wanted[1], -2.0),
     }
     lora = read_lora("file", file, one, own_name)
-    with pytest.raises(WeightsError, match="merged"):
-        adapt(one, [(lora, 1.0)])
+    before = output(one)
+    take_off = adapt(one, [(lora, 0.5)])
+    adapted = output(one)
+    take_off()
+    assert torch.equal(output(one), before)
     merge(one, [(lora, 0.5)])
+    assert torch.equal(output(one), adapted)
     torch.testing.assert_close(layer.weight, wanted[0])
     torch.testing.assert_close(layer.bias, wanted[1])
 

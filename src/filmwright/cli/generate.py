@@ -50,6 +50,12 @@ def generate(
     camera: Annotated[
         str | None, typer.Option(metavar="MOVE", help="A camera move, such as push-in.")
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[=WEIGHT]", help="A LoRA; several with several --lora. @high, @low: for one expert."
+        ),
+    ] = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -93,6 +99,7 @@ def generate(
         image=image,
         last_image=last_image,
         camera=camera,
+        loras=lora,
         base=earlier.request if earlier else None,
     )
     if out is None:

@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
     image: Path | str
     last_image: Path | str
     camera: str
+    loras: list[str | Path]
 
 
 def generate(

@@ -19,7 +19,16 @@ from pydantic import ValidationError
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
 from filmwright.spec.errors import BadRequest
-from filmwright.spec.request import CameraPath, Control, ImageRef, Keyframe, MotionBrush, Prefix, Request
+from filmwright.spec.request import (
+    CameraPath,
+    Control,
+    ImageRef,
+    Keyframe,
+    LoraRef,
+    MotionBrush,
+    Prefix,
+    Request,
+)
 from filmwright.spec.shapes import TEMPORAL_FACTOR
 from filmwright.spec.words import mentions
 from filmwright.weights.card import ModelCard, load_card
@@ -29,6 +38,7 @@ __all__ = [
     "MAX_PROMPT_LETTERS",
     "build_request",
     "check_request",
+    "parse_lora",
     "parse_size",
     "size_for_aspect",
 ]
@@ -39,6 +49,7 @@ DEFAULT_MODEL = "pocket"
 MAX_PROMPT_LETTERS = 1000
 NATIVE_TOLERANCE = 0.12  # how far, as a log ratio, a native size may be from the aspect asked for
 AREA_WEIGHT = 0.2  # how much a doubled area counts beside a doubled aspect, when no native size is near
+MAX_LORA_WEIGHT = 10
 SEED_BITS = 31  # of a seed drawn for the user: short enough to be typed again
 
 
@@ -59,6 +70,7 @@ def build_request(
     image: Path | str | None = None,
     last_image: Path | str | None = None,
     camera: str | None = None,
+    loras: Iterable[str | Path] | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -79,6 +91,7 @@ def build_request(
         image: the first frame, any still picture.
         last_image: the last frame.
         camera: a named camera move on the model's card; if None, the one that a new prompt names, if it names one.
+        loras: LoRA files, each as PATH, PATH=WEIGHT or, for one of two experts, PATH=WEIGHT@high or @low.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -117,6 +130,9 @@ def build_request(
         guidance=_given(guidance, base.guidance if base else card.guidance),
         sampler=_given(sampler, base.sampler if base else card.sampler),
         controls=_controls(pictures, camera or _named_camera(prompt, card), base.controls if base else ()),
+        loras=(base.loras if base else ())
+        if loras is None
+        else tuple(parse_lora(str(text)) for text in loras),
     )
     check_request(request, card)
     try:
@@ -155,6 +171,7 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
         )
     _check_name("sampler", request.sampler, card.samplers)
     _check_controls(request, card)
+    _check_loras(request, card)
 
 
 def parse_size(size: str) -> tuple[int, int]:
@@ -169,6 +186,27 @@ def parse_size(size: str) -> tuple[int, int]:
             f"size {size!r} is not understood: write it as width x height in pixels, such as 256x160"
         )
     return int(match[1]), int(match[2])
+
+
+def parse_lora(text: str) -> LoraRef:
+    """PATH, PATH=WEIGHT or PATH=WEIGHT@high|low as a reference to a file that is there.
+
+    Raises:
+        BadRequest: not of that form, or a weight out of range.
+        MediaError: there is no such file.
+    """
+    match = re.fullmatch(r"(.+?)(?:=([+-]?\d+(?:\.\d+)?))?(?:@(high|low))?", text)
+    if not match or not match[1].endswith(".safetensors"):
+        raise BadRequest(f"LoRA {text!r} is not understood: write FILE.safetensors or FILE.safetensors=0.8")
+    weight = float(match[2]) if match[2] else 1.0
+    if abs(weight) > MAX_LORA_WEIGHT:
+        raise BadRequest(
+            f"LoRA weight {weight:g} is out of range: it must be from {-MAX_LORA_WEIGHT} to {MAX_LORA_WEIGHT}"
+        )
+    place = Path(match[1]).absolute()
+    if not place.is_file():
+        raise BadRequest(f"LoRA {match[1]} is not a file: check the path")
+    return LoraRef(path=str(place), digest=digest_file(place), weight=weight, expert=match[3] or "both")  # type: ignore[arg-type]
 
 
 def size_for_aspect(aspect: str, card: ModelCard) -> tuple[int, int]:
@@ -340,6 +378,22 @@ def _check_controls(request: Request, card: ModelCard) -> None:
                 if not starts:
                     raise BadRequest("a motion brush needs a picture to move: give a keyframe at frame 0")
     _check_pictures(request, card)
+
+
+def _check_loras(request: Request, card: ModelCard) -> None:
+    if request.loras and card.family == "pocket":
+        raise BadRequest(f"model {card.name!r} takes no LoRA: the models of the Wan family do")
+    for lora in request.loras:
+        if lora.expert != "both" and card.boundary is None:
+            raise BadRequest(
+                f"model {card.name!r} has no {lora.expert}-noise expert: leave out @{lora.expert}"
+            )
+        if not Path(lora.path).is_file():
+            raise BadRequest(f"LoRA {lora.path} is not a file: check the path")
+        if digest_file(lora.path) != lora.digest:
+            raise BadRequest(
+                f"LoRA {lora.path} has changed since the request was made: restore it or give it anew with --lora"
+            )
 
 
 def _check_pictures(request: Request, card: ModelCard) -> None:

@@ -10,6 +10,7 @@ Axes: b batch, c channels, t latent frames, h rows, w columns of latents; l word
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,10 @@ from filmwright.spec.errors import WeightsError
 from filmwright.spec.request import Keyframe, Request
 from filmwright.spec.words import Finding
 from filmwright.weights.card import ModelCard, load_card
+from filmwright.weights.files import read_weights
+from filmwright.weights.lora import adapt, read_lora
 from filmwright.weights.places import hashed, place_of
+from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanNets, load_wan
 
 __all__ = ["Expert", "Given", "WanRunner", "denoise_wan", "given_frames", "wan_runner"]
@@ -221,17 +225,32 @@ class WanRunner:
             request.width // factor,
         )
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
-        return denoise_wan(
-            experts,
-            words[:1],
-            words[1:],
-            noise,
-            timesteps(request.steps, shift=card.shift or 1.0),
-            sampler=request.sampler,
-            given=given,
-            picture=tokens,
-            on_step=on_step,
-        )
+        with self._adapted(request):
+            return denoise_wan(
+                experts,
+                words[:1],
+                words[1:],
+                noise,
+                timesteps(request.steps, shift=card.shift or 1.0),
+                sampler=request.sampler,
+                given=given,
+                picture=tokens,
+                on_step=on_step,
+            )
+
+    @contextmanager
+    def _adapted(self, request: Request) -> Iterator[None]:
+        """Within, the experts wear the request's LoRAs."""
+        with ExitStack() as stack:
+            for index, net in enumerate(self.nets.transformers):
+                mine = [r for r in request.loras if r.expert in ("both", ("high", "low")[index])]
+                loras = [
+                    (read_lora(Path(r.path).name, read_weights(Path(r.path)), net, own_name), r.weight)
+                    for r in mine
+                ]
+                if loras:
+                    stack.callback(adapt(net, loras))
+            yield
 
     def chunks(self, latents: Tensor) -> int:
         """How many pieces `decode` gives."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from filmwright.spec.shapes import VideoShape
 
-__all__ = ["CameraPath", "Control", "ImageRef", "Keyframe", "MotionBrush", "Prefix", "Request", "Track"]
+__all__ = [
+    "CameraPath",
+    "Control",
+    "ImageRef",
+    "Keyframe",
+    "LoraRef",
+    "MotionBrush",
+    "Prefix",
+    "Request",
+    "Track",
+]
 
 REQUEST_VERSION: Literal[1] = 1
 
@@ -68,6 +78,15 @@ class Prefix(Frozen):
 Control = Annotated[Keyframe | CameraPath | MotionBrush | Prefix, Field(discriminator="kind")]
 
 
+class LoraRef(Frozen):
+    """A LoRA file, as `ImageRef` a picture: its weight in the sum, and the expert it is for where there are two."""
+
+    path: str
+    digest: str
+    weight: float = Field(default=1.0, ge=-10.0, le=10.0)
+    expert: Literal["both", "high", "low"] = "both"
+
+
 class Request(Frozen):
     """Everything that determines a clip, and nothing else."""
 
@@ -84,6 +103,7 @@ class Request(Frozen):
     steps: int = Field(ge=1, le=1000)
     guidance: float = Field(ge=0.0, le=100.0)
     controls: tuple[Control, ...] = ()
+    loras: tuple[LoraRef, ...] = ()
 
     @property
     def shape(self) -> VideoShape:
@@ -95,8 +115,9 @@ class Request(Frozen):
         return _compact(self.model_dump(mode="json"))
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical JSON less the places of pictures, whose own digests say which they are."""
-        places = {"controls": {"__all__": {"image": {"path"}, "clip": {"path"}}}}
+        """SHA-256 (hex) of the canonical JSON less the places of files, whose own digests say which they are."""
+        places: dict[str, Any] = {"controls": {"__all__": {"image": {"path"}, "clip": {"path"}}}}
+        places["loras"] = {"__all__": {"path"}} if self.loras else True  # none: as before there were any
         return hashlib.sha256(_compact(self.model_dump(mode="json", exclude=places)).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -165,12 +165,12 @@ class _Beside(nn.Module):
     def __init__(self, layer: nn.Linear, items: list[tuple[Adaptation, float]]) -> None:
         super().__init__()
         self.layer = layer
-        self.pairs: list[tuple[Tensor, Tensor]] = []
         like = layer.weight
-        for a, w in items:
-            if a.whole is not None or a.down is None or a.up is None:
-                raise WeightsError("a LoRA with whole differences cannot stay beside the weights: merge it")
-            self.pairs.append((a.down.to(like), (a.up.float() * (a.scale * w)).to(like.device, like.dtype)))
+        self.pairs = [
+            (a.down.to(like), (a.up.float() * (a.scale * w)).to(like.device, like.dtype))
+            for a, w in items
+            if a.down is not None and a.up is not None
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.layer(x)
@@ -179,33 +179,56 @@ class _Beside(nn.Module):
         return y  # type: ignore[no-any-return]
 
 
+@torch.no_grad()
 def adapt(net: nn.Module, loras: Iterable[tuple[Lora, float]]) -> Callable[[], None]:
-    """Puts adaptations beside the net's linear layers and leaves their parameters alone; returns what takes them off.
+    """Puts adaptations on a net; returns what takes them off again, bit for bit.
 
-    Raises:
-        WeightsError: an adaptation of something that is not linear, of a bias, or a whole difference: merge those.
+    Low-rank ones of linear layers are computed beside the weights. What has no low rank (whole differences, biases,
+    other layers) is added to the parameters, whose own values are kept aside.
     """
-    sums: dict[str, list[tuple[Adaptation, float]]] = {}
-    for lora, weight in loras:
-        for name, adaptation in lora.layers.items():
-            sums.setdefault(name, []).append((adaptation, weight))
-    layers = {name: net.get_submodule(name) for name in sums}
-    odd = [
-        n
-        for n, layer in layers.items()
-        if not isinstance(layer, nn.Linear) or any(a.bias is not None for a, _ in sums[n])
-    ]
-    if odd:
-        raise WeightsError(f"these can only be merged, not kept beside the weights: {_listed(odd)}")
-    beside = {n: _Beside(layer, sums[n]) for n, layer in layers.items() if isinstance(layer, nn.Linear)}
+    low, rest = _sorted_out(net, loras)
+    beside: dict[str, _Beside] = {}
+    for name, items in low.items():
+        layer = net.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        beside[name] = _Beside(layer, items)
+    own = {
+        (name, kind): getattr(net.get_submodule(name), kind).clone()
+        for _, lora, _ in rest
+        for name in lora.layers
+        for kind in ("weight", "bias")
+        if isinstance(getattr(net.get_submodule(name), kind, None), Tensor)
+    }
+    merge(net, [(lora, weight) for _, lora, weight in rest])
     for name, layer in beside.items():
         net.set_submodule(name, layer)
 
+    @torch.no_grad()
     def take_off() -> None:
         for name, layer in beside.items():
             net.set_submodule(name, layer.layer)
+        for (name, kind), value in own.items():
+            getattr(net.get_submodule(name), kind).copy_(value)
 
     return take_off
+
+
+def _sorted_out(
+    net: nn.Module, loras: Iterable[tuple[Lora, float]]
+) -> tuple[dict[str, list[tuple[Adaptation, float]]], list[tuple[str, Lora, float]]]:
+    """What can stay beside linear layers, by layer; and the rest, as LoRAs of their own."""
+    low: dict[str, list[tuple[Adaptation, float]]] = {}
+    rest = []
+    for lora, weight in loras:
+        for name, adaptation in lora.layers.items():
+            linear = isinstance(net.get_submodule(name), nn.Linear)
+            other = adaptation
+            if linear and adaptation.down is not None:
+                low.setdefault(name, []).append((adaptation, weight))
+                other = replace(adaptation, down=None, up=None)
+            if other.down is not None or other.whole is not None or other.bias is not None:
+                rest.append((name, Lora(name=lora.name, layers={name: other}), weight))
+    return low, rest
 
 
 def _listed(names: Iterable[str]) -> str:

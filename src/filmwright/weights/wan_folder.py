@@ -287,6 +287,8 @@ def _library() -> Any:
         import transformers
     except ImportError as error:
         raise WeightsError("Wan's text encoder needs transformers: pip install 'filmwright[open]'") from error
+    transformers.utils.logging.disable_progress_bar()  # the engine draws its own
+    transformers.utils.logging.set_verbosity_error()
     return transformers
 
 
