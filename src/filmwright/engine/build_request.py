@@ -206,7 +206,7 @@ def parse_lora(text: str) -> LoraRef:
     place = Path(match[1]).absolute()
     if not place.is_file():
         raise BadRequest(f"LoRA {match[1]} is not a file: check the path")
-    return LoraRef(path=str(place), digest=digest_file(place), weight=weight, expert=match[3] or "both")  # type: ignore[arg-type]
+    return LoraRef(path=str(place), digest=digest_file(place), weight=weight, expert=match[3] or "both")
 
 
 def size_for_aspect(aspect: str, card: ModelCard) -> tuple[int, int]:

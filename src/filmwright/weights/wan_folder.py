@@ -287,9 +287,10 @@ def _library() -> Any:
         import transformers
     except ImportError as error:
         raise WeightsError("Wan's text encoder needs transformers: pip install 'filmwright[open]'") from error
-    transformers.utils.logging.disable_progress_bar()  # the engine draws its own
-    transformers.utils.logging.set_verbosity_error()
-    return transformers
+    library: Any = transformers
+    library.utils.logging.disable_progress_bar()  # the engine draws its own
+    library.utils.logging.set_verbosity_error()
+    return library
 
 
 def _json(path: Path) -> dict[str, Any]:
