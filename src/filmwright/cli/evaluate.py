@@ -54,8 +54,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of its path.")] = False,
 ) -> None:
     """Judge a model on held-out prompts, beside truth, VAE round trip, frozen clip, noise and shuffled prompts."""
+    from filmwright.engine.build_request import check_device
     from filmwright.weights.card import load_card
 
+    check_device(device)
     card = load_card(model)
     if card.part is None:
         raise BadRequest(

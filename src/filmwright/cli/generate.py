@@ -74,12 +74,13 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a clip from words."""
-    from filmwright.engine.build_request import build_request
+    from filmwright.engine.build_request import build_request, check_device
     from filmwright.engine.sidecar import read_sidecar, sidecar_path
     from filmwright.media.files import check_output
 
     if not 1 <= count <= MAX_COUNT:
         raise BadRequest(f"{count} clips are out of range: --count takes 1 to {MAX_COUNT}")
+    check_device(device)
     if weights is not None and not weights.is_dir():
         raise BadRequest(f"--weights {weights} is not a folder: `filmwright train pack --out DIR` writes one")
     earlier = read_sidecar(again) if again else None

@@ -37,6 +37,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "MAX_PROMPT_LETTERS",
     "build_request",
+    "check_device",
     "check_request",
     "parse_lora",
     "parse_size",
@@ -172,6 +173,16 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     _check_name("sampler", request.sampler, card.samplers)
     _check_controls(request, card)
     _check_loras(request, card)
+
+
+def check_device(device: str | None) -> None:
+    """See that a device is of a kind that the nets run on, before torch is loaded.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    if device is not None and not re.fullmatch(r"cpu|cuda(:\d{1,2})?", device):
+        raise BadRequest(f"unknown device {device!r}: cpu, cuda or cuda:0")
 
 
 def parse_size(size: str) -> tuple[int, int]:

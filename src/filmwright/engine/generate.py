@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from filmwright.diffusion.samplers import OnStep
-from filmwright.engine.build_request import check_request
+from filmwright.engine.build_request import check_device, check_request
 from filmwright.engine.pocket import PocketRunner, backbone_for
 from filmwright.engine.sidecar import make_sidecar, sidecar_path, write_sidecar
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
 from filmwright.media.video import VideoWriter
+from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import Finished, OnEvent, Progress, Stage, Started, Warned
 from filmwright.spec.request import Request
 from filmwright.spec.words import Finding
@@ -59,8 +60,17 @@ class Runner(Protocol):
 
 
 def pick_device(device: str | None) -> str:
-    """The device asked for; a GPU where there is one, else the CPU, when None."""
-    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+    """The device asked for; a GPU where there is one, else the CPU, when None.
+
+    Raises:
+        BadRequest: no such device, or a GPU where there is none.
+    """
+    check_device(device)
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise BadRequest(f"there is no {device} on this machine: {torch.cuda.device_count()} GPUs are found")
+    return device
 
 
 def runner_for(model: str, device: str = "cpu", weights: Path | None = None) -> Runner:

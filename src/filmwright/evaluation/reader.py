@@ -132,7 +132,8 @@ class Reader:
             data = path.read_bytes()
         except (OSError, ValueError) as error:
             raise WeightsError(
-                f"cannot read the reader {path} and its card {card_path.name}: {error}; train one"
+                f"cannot read the reader {path} and its card {card_path.name}: "
+                f"{getattr(error, 'strerror', None) or error}; train one"
             ) from error
         if card.get("version") != CARD_VERSION:
             raise WeightsError(

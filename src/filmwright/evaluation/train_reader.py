@@ -418,6 +418,7 @@ def _write(
         "attributes": {a: {**asdict(s), "scored": s.scored} for a, s in scores.items()},
         "training": note,
     }
+    aside.chmod(0o644)
     aside.replace(path)
     card_aside = folder / f".reader.json.{os.getpid()}"
     card_aside.write_text(json.dumps(card, indent=1) + "\n")

@@ -58,8 +58,9 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
         manifest = json.loads(manifest_path.read_text())
         hashes, sizes = dict(manifest["sha256"]), size(manifest["size"])
     except (OSError, ValueError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise WeightsError(
-            f"{manifest_path} cannot be read ({error}): the folder holds no whole set of weights"
+            f"{manifest_path} cannot be read ({reason}): the folder holds no whole set of weights"
         ) from error
     nets: dict[
         str, nn.Module

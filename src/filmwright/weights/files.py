@@ -38,6 +38,7 @@ def write_weights(path: Path, tensors: dict[str, Tensor], *, note: dict[str, Any
     }
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(stored, aside, metadata={"note": json.dumps(note)})
+    aside.chmod(0o644)  # safetensors writes for its owner alone, and weights are passed on
     aside.replace(path)
 
 

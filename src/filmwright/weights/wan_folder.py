@@ -297,7 +297,8 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read ({error}): the folder is no whole model") from error
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"{path} cannot be read ({reason}): the folder is no whole model") from error
     if not isinstance(found, dict):
         raise WeightsError(f"{path} is no object: the folder is no whole model")
     return found
