@@ -56,8 +56,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, *, rows: int = 128) -> Tensor:
     """softmax(q k^T / sqrt(e)) v for any logits, `rows` queries at a time: [b,g,n,e], [b,g,m,e] twice -> [b,g,n,e].
 
-    On a CPU in bf16 three times as fast as `scaled_dot_product_attention`, whose kernel leaves the processor's bf16
-    products unused; the scores of a block stay in the cache. Sums are exact in fp32, scores are rounded to the inputs'
+    For a CPU in bf16, where the kernel of `scaled_dot_product_attention` leaves the processor's bf16 products unused;
+    the scores of a block stay in the cache. Sums are exact in fp32, scores are rounded to the inputs'
     dtype.
     """
     keys = k.transpose(-1, -2)

@@ -90,8 +90,8 @@ def layer_norm(x: Tensor, eps: float, scale: Tensor | None = None, shift: Tensor
     return y.to(x.dtype)
 
 
-class SelfAttention(nn.Module):
-    """Attention over the whole clip; queries and keys are normalised over all heads together."""
+class Projections(nn.Module):
+    """What both attentions have; queries and keys are normalised over all heads together."""
 
     def __init__(self, config: WanConfig) -> None:
         super().__init__()
@@ -99,6 +99,10 @@ class SelfAttention(nn.Module):
         self.q, self.k, self.v, self.o = (nn.Linear(config.dim, config.dim) for _ in range(4))
         self.norm_q = nn.RMSNorm(config.dim, eps=config.eps)
         self.norm_k = nn.RMSNorm(config.dim, eps=config.eps)
+
+
+class SelfAttention(Projections):
+    """Attention over the whole clip."""
 
     def forward(self, x: Tensor, rotations: Tensor, attend: Attend) -> Tensor:
         """`x` [b, n, d], `rotations` complex [n, e/2] -> [b, n, d]."""
@@ -109,15 +113,11 @@ class SelfAttention(nn.Module):
         return self.o(y)  # type: ignore[no-any-return]
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Projections):
     """Attention to the words and, apart from them, to a picture's tokens; what both say is added."""
 
     def __init__(self, config: WanConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.q, self.k, self.v, self.o = (nn.Linear(config.dim, config.dim) for _ in range(4))
-        self.norm_q = nn.RMSNorm(config.dim, eps=config.eps)
-        self.norm_k = nn.RMSNorm(config.dim, eps=config.eps)
+        super().__init__(config)
         if config.image_dim is not None:
             self.k_img, self.v_img = (nn.Linear(config.dim, config.dim) for _ in range(2))
             self.norm_k_img = nn.RMSNorm(config.dim, eps=config.eps)

@@ -11,7 +11,6 @@ Axes: b clips, c channels, t frames, h rows, w columns. Pixels are -1..1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -263,16 +262,14 @@ class Net(nn.Module):
 
     conv1: CausalConv
     head: nn.ModuleDict
-
-    def layers(self) -> Iterator[nn.Module]:
-        """In the order of the data."""
-        raise NotImplementedError
+    order: tuple[str, str]  # of its two rows of layers
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """One chunk [b, c, t, h, w]; the first of a clip is one frame."""
         x = self.conv1(x, memory)
-        for layer in self.layers():
-            x = layer(x, memory)
+        for row in self.order:
+            for layer in getattr(self, row):
+                x = layer(x, memory)
         return self.head["2"](F.silu(self.head["0"](x), inplace=True), memory)  # type: ignore[no-any-return]
 
     def _middle(self, width: int) -> nn.ModuleList:
@@ -286,6 +283,8 @@ class Net(nn.Module):
 
 class Encoder(Net):
     """Pixels to means and log variances."""
+
+    order = ("downsamples", "middle")
 
     def __init__(self, config: WanVAEConfig) -> None:
         super().__init__()
@@ -304,14 +303,11 @@ class Encoder(Net):
         self.middle = self._middle(widths[-1])
         self.head = self._head(widths[-1], 2 * config.channels)
 
-    def layers(self) -> Iterator[nn.Module]:
-        """Down, then the middle."""
-        yield from self.downsamples
-        yield from self.middle
-
 
 class Decoder(Net):
     """Latents to pixels."""
+
+    order = ("middle", "upsamples")
 
     def __init__(self, config: WanVAEConfig) -> None:
         super().__init__()
@@ -332,11 +328,6 @@ class Decoder(Net):
         self.middle = self._middle(widths[0])
         self.upsamples = nn.ModuleList(levels)
         self.head = self._head(widths[-1], 3 * config.patch**2)
-
-    def layers(self) -> Iterator[nn.Module]:
-        """The middle, then up."""
-        yield from self.middle
-        yield from self.upsamples
 
 
 class WanVAE(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "BadRequest",
     "Cancelled",
@@ -9,6 +11,7 @@ __all__ = [
     "FilmwrightError",
     "MediaError",
     "WeightsError",
+    "listed",
 ]
 
 
@@ -48,3 +51,9 @@ class Cancelled(FilmwrightError):
 
     code = "cancelled"
     exit_code = 130
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Names for a message, in order, and how many more there are."""
+    names = sorted(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -49,7 +49,7 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         WeightsError: missing, truncated, not safetensors, or not the bytes whose hash is `sha256`.
     """
     if not path.is_file():
-        raise WeightsError(f"weights file {path} is missing: reinstall the package or name another --model")
+        raise WeightsError(f"weights file {path} is missing: install the package, or add the model, anew")
     if sha256 is not None and (actual := sha256_of(path)) != sha256:
         raise WeightsError(
             f"weights file {path} has SHA-256 {actual[:12]}..., expected {sha256[:12]}...: it is damaged or was "

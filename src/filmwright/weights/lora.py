@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from filmwright.spec.errors import WeightsError
+from filmwright.spec.errors import WeightsError, listed
 
 __all__ = ["Adaptation", "Lora", "adapt", "merge", "read_lora"]
 
@@ -31,7 +31,6 @@ _PART = re.compile(
     r"(?:\.lora)?\.?(lora_A|lora_B|lora_down|lora_up|diff_b|diff|alpha)(?:\.default)?(?:\.weight)?$"
 )
 _KINDS = {"lora_A": "down", "lora_down": "down", "lora_B": "up", "lora_up": "up"}
-_LISTED = 8  # names shown of a longer list
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,11 +89,11 @@ def read_lora(name: str, tensors: Mapping[str, Tensor], net: nn.Module, rename: 
         parts.setdefault(target, {})[_KINDS.get(found[1], found[1])] = tensor
     if unknown:
         raise WeightsError(
-            f"LoRA {name}: {len(unknown)} of {len(tensors)} keys match no layer: {_listed(unknown)}"
+            f"LoRA {name}: {len(unknown)} of {len(tensors)} keys match no layer: {listed(unknown)}"
         )
     bad = [f"{k} ({why})" for k, p in parts.items() if (why := _misfit(p, layers[k]))]
     if bad:
-        raise WeightsError(f"LoRA {name} does not fit this model: {_listed(bad)}")
+        raise WeightsError(f"LoRA {name} does not fit this model: {listed(bad)}")
     return Lora(name=name, layers={k: _adaptation(p) for k, p in parts.items()})
 
 
@@ -229,8 +228,3 @@ def _sorted_out(
             if other.down is not None or other.whole is not None or other.bias is not None:
                 rest.append((name, Lora(name=lora.name, layers={name: other}), weight))
     return low, rest
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = sorted(names)
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

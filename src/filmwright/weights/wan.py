@@ -7,12 +7,12 @@ lists it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from filmwright.models.wan import WanConfig
-from filmwright.spec.errors import WeightsError
+from filmwright.spec.errors import WeightsError, listed
 
 __all__ = [
     "WAN_SIZES",
@@ -113,13 +113,8 @@ def to_own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             result[mine] = tensor
     if unknown:
-        raise WeightsError(f"these are no names of a Wan transformer: {_listed(unknown)}")
+        raise WeightsError(f"these are no names of a Wan transformer: {listed(unknown)}")
     return result
-
-
-def _listed(names: Iterable[str], most: int = 8) -> str:
-    names = sorted(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _kept(name: str) -> str | None:
@@ -205,5 +200,5 @@ def vae_to_own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     nested = any(".upsampler." in k for k in tensors)
     names = {k: vae_own_name(k, nested=nested) for k in tensors}
     if unknown := [k for k, mine in names.items() if mine is None]:
-        raise WeightsError(f"these are no names of a Wan VAE: {_listed(unknown)}")
+        raise WeightsError(f"these are no names of a Wan VAE: {listed(unknown)}")
     return {str(names[k]): v for k, v in tensors.items()}

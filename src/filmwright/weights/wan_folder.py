@@ -14,7 +14,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ from torch import Tensor, nn
 
 from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE
-from filmwright.spec.errors import WeightsError
+from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
+from filmwright.weights.files import read_weights
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 
 __all__ = ["WanNets", "WanText", "load_wan", "wan_names"]
@@ -227,7 +227,7 @@ def _fill(net: nn.Module, tensors: dict[str, Tensor], folder: Path, device: str,
         if k in wanted and v.shape != wanted[k]
     ]
     if wrong:
-        raise WeightsError(f"{folder} does not hold this net: {_listed(wrong)}")
+        raise WeightsError(f"{folder} does not hold this net: {listed(wrong)}")
     placed = {
         k: v.to(device=device, dtype=torch.float32 if _PRECISE.search(k) else dtype)
         for k, v in tensors.items()
@@ -255,14 +255,7 @@ def _paths(folder: Path) -> list[Path]:
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
     """All tensors of a net's folder."""
-    found: dict[str, Tensor] = {}
-    for path in _paths(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                found |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f"weights file {path} cannot be read ({error}): download it again") from error
-    return found
+    return {key: tensor for path in _paths(folder) for key, tensor in read_weights(path).items()}
 
 
 def _text(folder: Path, device: str, dtype: torch.dtype) -> WanText:
@@ -302,8 +295,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise WeightsError(f"{path} is no object: the folder is no whole model")
     return found
-
-
-def _listed(names: Iterable[str], most: int = 6) -> str:
-    names = sorted(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
