@@ -58,5 +58,6 @@ def offline(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test runs in a folder of its own, so that a default output path lands nowhere else."""
+    """Each test runs in a folder of its own, so that a default output path lands nowhere else; so do its runs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FILMWRIGHT_HOME", str(tmp_path.with_name(f"{tmp_path.name}-home")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,95 +13,15 @@ from safetensors.torch import save_file
 
 from filmwright.cli.main import run
 from filmwright.media.video import probe
+from reference_wan import VARIANTS, save
 
-diffusers = pytest.importorskip("diffusers")
-transformers = pytest.importorskip("transformers")
-tokenizers = pytest.importorskip("tokenizers")
-
-PICTURE_TOKENS = 5  # of CLIP below: four patches and a class token
-VARIANTS: dict[str, dict[str, Any]] = {
-    "wan2.1-t2v-1.3b": {},
-    "wan2.1-i2v-14b-480p": {"in_channels": 36, "image_dim": 16},
-    "wan2.1-flf2v-14b": {"in_channels": 36, "image_dim": 16, "pos_embed_seq_len": 2 * PICTURE_TOKENS},
-    "wan2.2-t2v-a14b": {"boundary": 0.875},
-    "wan2.2-i2v-a14b": {"in_channels": 36, "boundary": 0.9},
-    "wan2.2-ti2v-5b": {"in_channels": 48, "out_channels": 48},
-}
+pytest.importorskip("diffusers")
 PICTURES = {
     "wan2.1-i2v-14b-480p": ["--image"],
     "wan2.1-flf2v-14b": ["--image", "--last-image"],
     "wan2.2-i2v-a14b": ["--image"],
     "wan2.2-ti2v-5b": ["--image"],
 }
-
-
-def save(name: str, folder: Path) -> Path:
-    """A small random model of a variant as diffusers saves it."""
-    options = dict(VARIANTS[name])
-    boundary = options.pop("boundary", None)
-    torch.manual_seed(0)
-    words = [
-        ("<pad>", 0.0),
-        ("</s>", 0.0),
-        ("<unk>", -9.0),
-        *((f"\u2581{w}", -1.0) for w in ["a", "red", "ball"]),
-    ]
-    inner = tokenizers.Tokenizer(tokenizers.models.Unigram(words, unk_id=2))
-    inner.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
-    text = transformers.UMT5EncoderModel(
-        transformers.UMT5Config(vocab_size=16, d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
-    )
-    if "image_dim" in options:
-        options["added_kv_proj_dim"] = 128
-    sizes = {"num_attention_heads": 1, "text_dim": 12, "ffn_dim": 64, "num_layers": 1, **options}
-    nets = [diffusers.WanTransformer3DModel(**sizes) for _ in range(1 if boundary is None else 2)]
-    if name == "wan2.2-ti2v-5b":
-        vae = diffusers.AutoencoderKLWan(
-            base_dim=4,
-            decoder_base_dim=8,
-            z_dim=48,
-            is_residual=True,
-            patch_size=2,
-            in_channels=12,
-            out_channels=12,
-            scale_factor_spatial=16,
-            latents_mean=[0.0] * 48,
-            latents_std=[1.0] * 48,
-        )
-    else:
-        vae = diffusers.AutoencoderKLWan(base_dim=4)
-    shared = {
-        "tokenizer": tokenizer,
-        "text_encoder": text,
-        "transformer": nets[0],
-        "vae": vae,
-        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=5.0),
-    }
-    if boundary is not None:
-        shared |= {"transformer_2": nets[1], "boundary_ratio": boundary}
-    if name == "wan2.2-ti2v-5b":
-        shared["expand_timesteps"] = True
-    if "image_dim" in options:
-        shared["image_encoder"] = transformers.CLIPVisionModel(
-            transformers.CLIPVisionConfig(
-                hidden_size=16,
-                intermediate_size=16,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                image_size=8,
-                patch_size=4,
-            )
-        )
-        side = {"height": 8, "width": 8}
-        shared["image_processor"] = transformers.CLIPImageProcessor(size=side, crop_size=side)
-        kind = diffusers.WanImageToVideoPipeline
-    else:
-        kind = diffusers.WanPipeline
-    kind(**shared).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -118,7 +118,7 @@ def test_text_to_video() -> None:
     wanted = run_theirs(
         "WanPipeline", transformer=theirs, vae=their_vae, call={"latents": z, "guidance_scale": 5.0}
     )
-    got = run_ours([Expert(net=ours, guidance=5.0)], vae, z, None, None)
+    got = run_ours([Expert(net=lambda: ours, guidance=5.0)], vae, z, None, None)
     torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -135,7 +135,10 @@ def test_two_experts() -> None:
         call={"latents": z, "guidance_scale": 4.0, "guidance_scale_2": 3.0},
     )
     assert sum(t >= 0.875 for t in times()) not in (0, STEPS)  # both have work
-    experts = [Expert(net=high[0], guidance=4.0, down_to=0.875), Expert(net=low[0], guidance=3.0)]
+    experts = [
+        Expert(net=lambda: high[0], guidance=4.0, down_to=0.875),
+        Expert(net=lambda: low[0], guidance=3.0),
+    ]
     torch.testing.assert_close(run_ours(experts, vae, z, None, None), wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -164,7 +167,7 @@ def test_image_to_video_by_channels(eye: bool, last: bool) -> None:
     )
     with torch.inference_mode():
         given = given_frames(vae, picture(3), picture(4) if last else None, FRAMES, as_channels=True)
-    got = run_ours([Expert(net=ours, guidance=3.5)], vae, z, given, tokens)
+    got = run_ours([Expert(net=lambda: ours, guidance=3.5)], vae, z, given, tokens)
     torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -183,7 +186,7 @@ def test_clean_first_frame() -> None:
     )
     with torch.inference_mode():
         given = given_frames(vae, picture(3), None, FRAMES, as_channels=False)
-    got = run_ours([Expert(net=ours, guidance=5.0)], vae, z, given, None)
+    got = run_ours([Expert(net=lambda: ours, guidance=5.0)], vae, z, given, None)
     torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -191,7 +194,7 @@ def test_levels_that_nobody_denoises_are_refused() -> None:
     ours, _ = transformers(NET, 0)
     z = noise(16, 8)
     with pytest.raises(ValueError, match="level 0"):
-        denoise_wan([Expert(net=ours, guidance=1, down_to=0.5)], words(1), words(2), z, times())
+        denoise_wan([Expert(net=lambda: ours, guidance=1, down_to=0.5)], words(1), words(2), z, times())
     vae, _ = vaes(VAE_5B)
     with pytest.raises(ValueError, match="not a last one"):
         given_frames(vae, picture(1), picture(2), FRAMES, as_channels=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from filmwright.engine.wan import Expert, denoise_wan
 from filmwright.spec.errors import WeightsError
-from filmwright.weights.wan_folder import clean, load_wan
+from filmwright.weights.wan_folder import WanFolder, clean
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
@@ -58,7 +58,8 @@ def folder(pipeline: diffusers.WanPipeline, tmp_path: Path) -> Path:
 
 def test_the_same_words_give_the_same_frames(pipeline: diffusers.WanPipeline, folder: Path) -> None:
     assert len(list((folder / "transformer").glob("*.safetensors"))) > 1
-    nets = load_wan(folder, dtype=torch.float32)
+    nets = WanFolder(folder, dtype=torch.float32)
+    net, vae = nets.transformer(), nets.vae()
     noise = torch.randn(1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(1))
     pipeline.set_progress_bar_config(disable=True)
     wanted: Tensor = pipeline(
@@ -74,10 +75,10 @@ def test_the_same_words_give_the_same_frames(pipeline: diffusers.WanPipeline, fo
         return_dict=False,
     )[0]
     pipeline.scheduler.set_timesteps(3)
-    said = nets.text([PROMPT, NEGATIVE])
+    said = nets.text()([PROMPT, NEGATIVE])
     assert not said[0, 10:].any()
     latents = denoise_wan(
-        [Expert(net=nets.transformers[0], guidance=4.0)],
+        [Expert(net=lambda: net, guidance=4.0)],
         said[:1],
         said[1:],
         noise,
@@ -85,12 +86,12 @@ def test_the_same_words_give_the_same_frames(pipeline: diffusers.WanPipeline, fo
         sampler="euler",
     )
     with torch.inference_mode():
-        frames = nets.vae.decode(latents).transpose(1, 2) / 2 + 0.5
+        frames = vae.decode(latents).transpose(1, 2) / 2 + 0.5
     torch.testing.assert_close(frames, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_what_must_be_precise_stays_in_fp32(folder: Path) -> None:
-    net = load_wan(folder, dtype=torch.bfloat16).transformers[0]
+    net = WanFolder(folder, dtype=torch.bfloat16).transformer()
     kept = {k for k, p in net.named_parameters() if p.dtype == torch.float32}
     assert {
         "head.modulation",
@@ -103,22 +104,36 @@ def test_what_must_be_precise_stays_in_fp32(folder: Path) -> None:
 
 def test_a_broken_folder_is_said_to_be(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no whole model"):
-        load_wan(tmp_path)
+        WanFolder(tmp_path)
     shard = sorted((folder / "transformer").glob("*.safetensors"))[-1]
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-100])
     with pytest.raises(WeightsError, match="truncated"):
-        load_wan(folder)
+        WanFolder(folder)
     shard.write_bytes(whole)
     index = next((folder / "transformer").glob("*.index.json"))
     told = json.loads(index.read_text())
     names = {k: f for k, f in told["weight_map"].items() if f != shard.name}
     index.write_text(json.dumps(told | {"weight_map": names}))
     with pytest.raises(WeightsError, match=r"is missing|it has no"):
-        load_wan(folder)
+        WanFolder(folder)
     index.write_text(json.dumps(told | {"weight_map": {"a": "../../secret.safetensors"}}))
     with pytest.raises(WeightsError, match="outside of its folder"):
-        load_wan(folder)
+        WanFolder(folder)
+
+
+def test_sizes_are_those_of_the_nets_and_nothing_is_loaded_for_them(folder: Path) -> None:
+    nets = WanFolder(folder, dtype=torch.bfloat16, vae_dtype=torch.float32)
+
+    def size(net: torch.nn.Module) -> int:
+        return sum(p.numel() * p.element_size() for p in net.parameters())
+
+    told = nets.sizes()
+    assert told["transformer"] == size(nets.transformer())
+    assert told["vae"] == size(nets.vae())
+    assert told["block"] == size(nets.transformer().blocks[1])
+    assert told["text"] == pytest.approx(size(nets.text().encoder), rel=0.02)  # one table is shared
+    assert "eye" not in told
 
 
 def test_prompts_are_cleaned() -> None:

@@ -10,6 +10,7 @@ import typer
 
 from filmwright.cli.progress import Drawing
 from filmwright.spec.errors import BadRequest
+from filmwright.spec.plan import parse_memory
 
 __all__ = ["generate", "output_paths"]
 
@@ -71,6 +72,10 @@ def generate(
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="8GB", help="What the run may come to use; what is free if not given."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a clip from words."""
@@ -81,6 +86,7 @@ def generate(
     if not 1 <= count <= MAX_COUNT:
         raise BadRequest(f"{count} clips are out of range: --count takes 1 to {MAX_COUNT}")
     check_device(device)
+    budget = parse_memory(memory) if memory else None
     if weights is not None and not weights.is_dir():
         raise BadRequest(f"--weights {weights} is not a folder: `filmwright train pack --out DIR` writes one")
     earlier = read_sidecar(again) if again else None
@@ -120,7 +126,13 @@ def generate(
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         with Drawing(title=f"{index + 1}/{count} " if count > 1 else "", quiet=as_json) as drawing:
             clip = make(
-                request, path=path, on_event=drawing, device=place, weights=weights, made_with=made_with
+                request,
+                path=path,
+                on_event=drawing,
+                device=place,
+                weights=weights,
+                made_with=made_with,
+                memory=budget,
             )
         if not as_json:
             typer.echo(

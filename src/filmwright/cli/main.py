@@ -19,6 +19,8 @@ from typer.exceptions import TyperException
 from filmwright.cli.evaluate import evaluate
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
+from filmwright.cli.plan import plan
+from filmwright.cli.resume import resume
 from filmwright.cli.train import train_app
 from filmwright.cli.world import world_app
 from filmwright.spec.errors import Cancelled, FilmwrightError
@@ -38,6 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(generate)
+app.command()(plan)
+app.command()(resume)
 app.command()(evaluate)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")

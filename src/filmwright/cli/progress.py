@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from filmwright.spec.events import Event, Finished, Progress, Started, Warned
+from filmwright.spec.events import Event, Finished, Planned, Progress, Started, Warned
 
 if TYPE_CHECKING:
     import rich.progress
@@ -49,6 +49,9 @@ class Drawing:
                 self.warnings.append(event)
                 if not self.quiet:
                     self._say(f"warning: {event.message}")
+            case Planned(plan=plan):
+                if not self.quiet:
+                    self._say(f"plan: {plan.line}")
             case Started(stage=stage, total=total) if self._bar is not None and self._task is not None:
                 said = f"{self.title}{SAID.get(stage, stage)}"
                 self._bar.reset(self._task, description=said, total=max(total, 1), completed=0)

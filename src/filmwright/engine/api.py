@@ -9,6 +9,7 @@ from filmwright.engine.build_request import build_request
 from filmwright.media.clips import Clip
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import OnEvent
+from filmwright.spec.plan import parse_memory
 from filmwright.spec.request import Request
 
 __all__ = ["Options", "generate"]
@@ -41,6 +42,7 @@ def generate(
     on_event: OnEvent | None = None,
     device: str | None = None,
     weights: Path | str | None = None,
+    memory: int | str | None = None,
     **options: Unpack[Options],
 ) -> Clip:
     """Make a clip from words, or from a whole request.
@@ -51,9 +53,11 @@ def generate(
         on_event: called with each event of the run.
         device: where the nets run; a GPU where there is one, else the CPU, when None.
         weights: a folder from `filmwright train pack`, instead of the model's own.
+        memory: what the run may come to use, in bytes or as "8GB"; what is free when None.
         options: as `build_request` takes them; not together with a whole request.
 
     Raises:
+        DoesNotFit: it needs more memory than that; nothing was loaded.
         BadRequest: the model cannot do what is asked.
         MediaError: a picture cannot be read, or the output cannot be written.
         WeightsError: the model's files are missing or damaged.
@@ -75,4 +79,5 @@ def generate(
         on_event=on_event,
         device=pick_device(device),
         weights=None if weights is None else Path(weights),
+        memory=parse_memory(memory) if isinstance(memory, str) else memory,
     )

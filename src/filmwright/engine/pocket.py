@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from filmwright.diffusion.flow import shift_for
+from filmwright.diffusion.flow import Denoise, shift_for
 from filmwright.diffusion.guidance import guided
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
@@ -68,10 +68,14 @@ class PocketRunner:
         return prepare(request, self.backbone), self.backbone.encode_text([request.prompt, request.negative])
 
     def denoise(
-        self, request: Request, prepared: tuple[Conditions, tuple[Tensor, Tensor]], on_step: OnStep
+        self,
+        request: Request,
+        prepared: tuple[Conditions, tuple[Tensor, Tensor]],
+        on_step: OnStep,
+        through: Callable[[Denoise], Denoise],
     ) -> Tensor:
-        """Clean latents [1, c, t, h, w]."""
-        return denoise(request, self.backbone, *prepared, on_step=on_step)
+        """Clean latents [1, c, t, h, w]; the sampler is given `through(denoiser)`."""
+        return denoise(request, self.backbone, *prepared, on_step=on_step, through=through)
 
     def chunks(self, latents: Tensor) -> int:
         """How many pieces `decode` gives."""
@@ -88,9 +92,13 @@ def denoise(
     conditions: Conditions,
     prompts: tuple[Tensor, Tensor],
     *,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
+    through: Callable[[Denoise], Denoise] | None = None,
 ) -> Tensor:
-    """Clean latents [1, c, t, h, w] of a request; `prompts` are features and pooled of (prompt, negative)."""
+    """Clean latents [1, c, t, h, w] of a request; `prompts` are features and pooled of (prompt, negative).
+
+    The sampler is given `through(denoiser)`, or the denoiser itself.
+    """
     dit, given = backbone.denoiser, conditions.given
     text, pooled = prompts
     contexts = [
@@ -111,7 +119,9 @@ def denoise(
     noise = torch.randn(known.shape, generator=generator).to(backbone.device)
     x = torch.where(given[:, None, None], known, noise)
     times = timesteps(request.steps, shift=shift_for(known[0].numel()))
-    model = guided(of(0), of(1), request.guidance, gate=GUIDANCE_INTERVAL)
+    model: Denoise = guided(of(0), of(1), request.guidance, gate=GUIDANCE_INTERVAL)
+    if through is not None:
+        model = through(model)
     return SAMPLERS[request.sampler](model, x, times, levels=with_given(given[None]), on_step=on_step)
 
 

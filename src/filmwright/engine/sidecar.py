@@ -33,7 +33,9 @@ DECIDING = ("torch", "numpy", "av")  # packages that pixels depend on
 
 
 class Sidecar(BaseModel):
-    """What a clip was made from: the request and its digest, weights (name -> SHA-256), versions, seconds a stage."""
+    """What a clip was made from: the request and its digest, weights (name -> SHA-256), versions; and what it took:
+    seconds and peak bytes a stage.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,6 +47,7 @@ class Sidecar(BaseModel):
     weights: dict[str, str] = {}
     versions: dict[str, str] = {}
     timings: dict[str, float] = {}
+    memory: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
 
     def text(self) -> str:
@@ -68,6 +71,7 @@ def make_sidecar(
     *,
     weights: Mapping[str, str],
     timings: Mapping[str, float],
+    memory: Mapping[str, int] | None = None,
     warnings: Iterable[str] = (),
     frames_digest: str | None = None,
 ) -> Sidecar:
@@ -80,6 +84,7 @@ def make_sidecar(
         weights=dict(weights),
         versions=runtime_versions(),
         timings={stage: round(seconds, 4) for stage, seconds in timings.items()},
+        memory=dict(memory or {}),
         warnings=tuple(warnings),
     )
 

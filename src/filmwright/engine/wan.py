@@ -9,11 +9,12 @@ Axes: b batch, c channels, t latent frames, h rows, w columns of latents; l word
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,13 +22,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
+from filmwright.engine.stream import StreamedBlocks
 from filmwright.media.image import load_image
 from filmwright.models.attention import attend_in_blocks
 from filmwright.models.wan import Context, WanTransformer
 from filmwright.models.wan_vae import GROUP, Memory, WanVAE
 from filmwright.spec.errors import WeightsError
+from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Keyframe, Request
 from filmwright.spec.words import Finding
 from filmwright.weights.card import ModelCard, load_card
@@ -35,16 +39,30 @@ from filmwright.weights.files import read_weights
 from filmwright.weights.lora import adapt, read_lora
 from filmwright.weights.places import hashed, place_of
 from filmwright.weights.wan import own_name
-from filmwright.weights.wan_folder import WanNets, load_wan
+from filmwright.weights.wan_folder import WanFolder
 
-__all__ = ["Expert", "Given", "WanRunner", "denoise_wan", "given_frames", "wan_runner"]
+__all__ = [
+    "Expert",
+    "Given",
+    "WanRunner",
+    "denoise_wan",
+    "given_frames",
+    "latent_shape",
+    "wan_folder",
+    "wan_runner",
+]
+
+N = TypeVar("N")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Expert:
-    """A transformer, the guidance it runs at, and the lowest level that is its own; the last one's is 0."""
+    """A transformer, the guidance it runs at, and the lowest level that is its own; the last one's is 0.
 
-    net: WanTransformer
+    `net` is asked for when the expert's turn comes; the one before it is not used any more then.
+    """
+
+    net: Callable[[], WanTransformer]
     guidance: float
     down_to: float = 0.0
 
@@ -110,6 +128,7 @@ def denoise_wan(
     given: Given | None = None,
     picture: Tensor | None = None,
     on_step: OnStep | None = None,
+    through: Callable[[Denoise], Denoise] | None = None,
 ) -> Tensor:
     """Clean latents [1, c, t, h, w].
 
@@ -123,6 +142,7 @@ def denoise_wan(
         given: what is known, or None.
         picture: CLIP's tokens [1, m, d] for variants with an eye.
         on_step: is told after each step.
+        through: the sampler is given `through(denoiser)`, or the denoiser itself.
 
     Raises:
         ValueError: no experts, or experts that leave levels to nobody.
@@ -130,50 +150,50 @@ def denoise_wan(
     if not experts or experts[-1].down_to > 0:
         raise ValueError("the last expert must reach down to level 0")
     given = given or Given()
-    contexts: dict[int, tuple[Context, Context | None]] = {}
+    now: dict[int, tuple[WanTransformer, Context, Context | None]] = {}
 
-    def contexts_of(index: int) -> tuple[Context, Context | None]:
-        if index not in contexts:
-            expert = experts[index]
-            contexts.clear()  # an expert is done when the next one begins
-            contexts[index] = (
-                expert.net.context(words, picture),
-                expert.net.context(negative, picture) if expert.guidance != 1 else None,
+    def begun(index: int) -> tuple[WanTransformer, Context, Context | None]:
+        if index not in now:
+            now.clear()  # an expert is done when the next one begins
+            net = experts[index].net()
+            guided = experts[index].guidance != 1
+            now[index] = (
+                net,
+                net.context(words, picture),
+                net.context(negative, picture) if guided else None,
             )
-        return contexts[index]
+        return now[index]
 
     def velocity(x: Tensor, levels: Tensor) -> Tensor:
         level = float(levels.max())
         index = next(i for i, e in enumerate(experts) if level >= e.down_to)
-        expert = experts[index]
-        prompted, unprompted = contexts_of(index)
+        net, prompted, unprompted = begun(index)
         seen = x if given.channels is None else torch.cat([x, given.channels.to(x)], dim=1)
-        seen = seen.to(_dtype(expert.net))
+        seen = seen.to(net.patch_embedding.weight.dtype)
         told = levels if given.given is not None else levels[:, :1]
-        v: Tensor = expert.net(seen, told, prompted).to(x.dtype)
+        v: Tensor = net(seen, told, prompted).to(x.dtype)
         if unprompted is None:
             return v
-        plain: Tensor = expert.net(seen, told, unprompted).to(x.dtype)
-        return plain + expert.guidance * (v - plain)
+        plain: Tensor = net(seen, told, unprompted).to(x.dtype)
+        return plain + experts[index].guidance * (v - plain)
 
     x, levels = noise, None
     if given.known is not None and given.given is not None:
         x = torch.where(given.given[:, None, None], given.known.to(noise), noise)
         levels = with_given(given.given[None])
-    return SAMPLERS[sampler](velocity, x, times, levels=levels, on_step=on_step)
+    model = velocity if through is None else through(velocity)
+    return SAMPLERS[sampler](model, x, times, levels=levels, on_step=on_step)
 
 
-def _dtype(net: WanTransformer) -> torch.dtype:
-    return net.patch_embedding.weight.dtype
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class WanRunner:
     """Runs requests on Wan's nets; see `engine.generate.Runner`."""
 
-    card: ModelCard
-    nets: WanNets
-    hashes: dict[str, str]
+    def __init__(
+        self, card: ModelCard, folder: WanFolder, hashes: dict[str, str], strategy: Strategy | None = None
+    ) -> None:
+        self.card, self.folder, self.hashes = card, folder, hashes
+        self.strategy = strategy or Strategy()
+        self._held: dict[str, Any] = {}
 
     def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
         """Nothing: these models were trained on everybody's words."""
@@ -181,12 +201,12 @@ class WanRunner:
 
     def prepare(self, request: Request) -> tuple[Tensor, Given | None, Tensor | None]:
         """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens."""
-        words = self.nets.text([request.prompt, request.negative])
+        words = self._net("text", self.folder.text)([request.prompt, request.negative])
         shown = {c.at: c.image.path for c in request.controls if isinstance(c, Keyframe)}
         if not shown:
             return words, None, None
         pictures = [load_image(shown[at], request.width, request.height) for at in sorted(shown)]
-        vae = self.nets.vae
+        vae = self._net("vae", self.folder.vae)
         like = vae.conv1.weight
         as_pixels = [
             torch.tensor(p, device=like.device).permute(2, 0, 1)[None].to(like.dtype) / 127.5 - 1
@@ -197,35 +217,33 @@ class WanRunner:
             as_pixels[0],
             as_pixels[1] if len(as_pixels) > 1 else None,
             request.num_frames,
-            as_channels=not self.nets.first_frame_is_given,
+            as_channels=not self.folder.first_frame_is_given,
         )
-        tokens = None if self.nets.eye is None else self.nets.see([Image.fromarray(p) for p in pictures])
-        return words, given, tokens
+        del vae
+        if not self.folder.has_eye:
+            return words, given, None
+        return words, given, self._net("eye", self.folder.eye)([Image.fromarray(p) for p in pictures])
 
     def denoise(
-        self, request: Request, prepared: tuple[Tensor, Given | None, Tensor | None], on_step: OnStep
+        self,
+        request: Request,
+        prepared: tuple[Tensor, Given | None, Tensor | None],
+        on_step: OnStep,
+        through: Callable[[Denoise], Denoise],
     ) -> Tensor:
         """Clean latents [1, c, t, h, w]. A second expert's guidance keeps its proportion to the first one's."""
         words, given, tokens = prepared
-        card, nets = self.card, self.nets
+        card = self.card
         proportion = 1.0 if card.guidance_low is None else card.guidance_low / card.guidance
         guidances = (request.guidance, request.guidance * proportion)
-        reaches = (nets.boundary or 0.0, 0.0)
-        experts = [
-            Expert(net=net, guidance=guidance, down_to=down_to)
-            for net, guidance, down_to in zip(nets.transformers, guidances, reaches, strict=False)
-        ]
-        config = nets.vae.config
-        factor = 8 * config.patch
-        shape = (
-            1,
-            config.channels,
-            (request.num_frames - 1) // GROUP + 1,
-            request.height // factor,
-            request.width // factor,
-        )
+        reaches = (0.0,) if self.folder.boundary is None else (self.folder.boundary, 0.0)
+        shape = latent_shape(self.folder, request)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
-        with self._adapted(request):
+        with ExitStack() as stack:
+            experts = [
+                Expert(net=partial(self._expert, index, request, stack), guidance=guidance, down_to=down_to)
+                for index, (guidance, down_to) in enumerate(zip(guidances, reaches, strict=False))
+            ]
             return denoise_wan(
                 experts,
                 words[:1],
@@ -236,21 +254,45 @@ class WanRunner:
                 given=given,
                 picture=tokens,
                 on_step=on_step,
+                through=through,
             )
 
-    @contextmanager
-    def _adapted(self, request: Request) -> Iterator[None]:
-        """Within, the experts wear the request's LoRAs."""
-        with ExitStack() as stack:
-            for index, net in enumerate(self.nets.transformers):
-                mine = [r for r in request.loras if r.expert in ("both", ("high", "low")[index])]
-                loras = [
-                    (read_lora(Path(r.path).name, read_weights(Path(r.path)), net, own_name), r.weight)
-                    for r in mine
-                ]
-                if loras:
-                    stack.callback(adapt(net, loras))
-            yield
+    def _expert(self, index: int, request: Request, stack: ExitStack) -> WanTransformer:
+        """The transformer of an expert, with the request's LoRAs until `stack` closes; closes what was on it."""
+        stack.close()
+        streamed = self.strategy.nets == "streamed"
+        net = self._net(f"transformer {index}", partial(self._transformer, index))
+        if streamed:
+            blocks = StreamedBlocks(list(net.blocks), partial(self.folder.block, index), self.folder.device)
+            net.stream = blocks  # type: ignore[assignment]
+            stack.callback(blocks.close)
+        wanted = [r for r in request.loras if r.expert in ("both", ("high", "low")[index])]
+        loras = [
+            (read_lora(Path(r.path).name, read_weights(Path(r.path)), net, own_name), r.weight)
+            for r in wanted
+        ]
+        if loras:
+            stack.callback(adapt(net, loras, net.patch_embedding.weight if streamed else None))
+        return net
+
+    def _transformer(self, index: int) -> WanTransformer:
+        folder = self.folder
+        net = (
+            folder.transformer_shell(index) if self.strategy.nets == "streamed" else folder.transformer(index)
+        )
+        if folder.device == "cpu" and folder.dtype is torch.bfloat16:
+            net.attend = attend_in_blocks
+        return net
+
+    def _net(self, name: str, load: Callable[[], N]) -> N:
+        """A net, held for the next time if the strategy says so; else it is gone when the caller is done with it."""
+        if name in self._held:
+            held: N = self._held[name]
+            return held
+        net = load()
+        if self.strategy.nets == "held":
+            self._held[name] = net
+        return net
 
     def chunks(self, latents: Tensor) -> int:
         """How many pieces `decode` gives."""
@@ -258,16 +300,28 @@ class WanRunner:
 
     def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
         """Frames uint8 [n, H, W, 3], a latent frame at a time."""
+        vae = self._net("vae", self.folder.vae)
         memory: Memory = {}
-        dtype = self.nets.vae.conv1.weight.dtype
+        dtype = vae.conv1.weight.dtype
         for z in latents.to(dtype).split(1, dim=2):
-            frames = self.nets.vae.decode_chunk(z, memory)[0].float()
+            frames = vae.decode_chunk(z, memory)[0].float()
             yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
 
 
+def latent_shape(folder: WanFolder, request: Request) -> tuple[int, int, int, int, int]:
+    """Of a request's latents [1, c, t, h, w]."""
+    config = folder.vae_config
+    factor = 8 * config.patch
+    frames = (request.num_frames - 1) // GROUP + 1
+    return (1, config.channels, frames, request.height // factor, request.width // factor)
+
+
 @lru_cache(maxsize=1)
-def wan_runner(model: str, device: str = "cpu", weights: Path | None = None) -> WanRunner:
-    """The Wan model called `model` from where it was added, or from the folder `weights`.
+def wan_folder(
+    model: str, device: str = "cpu", weights: Path | None = None
+) -> tuple[WanFolder, dict[str, str]]:
+    """The files of the Wan model called `model`, from where it was added or from the folder `weights`, and their
+    hashes.
 
     Raises:
         WeightsError: it was not added, is damaged, or is another variant than its name says.
@@ -277,13 +331,19 @@ def wan_runner(model: str, device: str = "cpu", weights: Path | None = None) -> 
     hashes = place.check()
     native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
     dtype = torch.bfloat16 if native else torch.float32
-    nets = load_wan(
+    folder = WanFolder(
         place.path, device=device, dtype=dtype, vae_dtype=torch.float32 if device == "cpu" else dtype
     )
-    if (nets.boundary is not None) != (card.boundary is not None):
-        experts = "two experts" if nets.boundary is not None else "one transformer"
+    if (folder.boundary is not None) != (card.boundary is not None):
+        experts = "two experts" if folder.boundary is not None else "one transformer"
         raise WeightsError(f"{place.path} holds {experts}, which is not {model!r}: add it under its own name")
-    if device == "cpu" and dtype is torch.bfloat16:
-        for net in nets.transformers:
-            net.attend = attend_in_blocks
-    return WanRunner(card=card, nets=nets, hashes=hashes)
+    return folder, hashes
+
+
+@lru_cache(maxsize=1)
+def wan_runner(
+    model: str, device: str = "cpu", weights: Path | None = None, strategy: Strategy | None = None
+) -> WanRunner:
+    """The Wan model called `model`; see `wan_folder`."""
+    folder, hashes = wan_folder(model, device, weights)
+    return WanRunner(load_card(model), folder, hashes, strategy)

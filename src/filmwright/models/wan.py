@@ -13,8 +13,9 @@ e features a head.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -224,6 +225,9 @@ class WanTransformer(nn.Module):
             raise ValueError(f"{config.heads} heads cannot share {config.dim} features evenly")
         self.config = config
         self.attend: Attend = F.scaled_dot_product_attention
+        self.stream: Callable[[], Iterable[Block]] | None = (
+            None  # gives the blocks where they are not all held
+        )
         d = config.dim
         self.patch_embedding = nn.Conv3d(config.in_channels, d, PATCH, PATCH)
         self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, d), nn.GELU("tanh"), nn.Linear(d, d))
@@ -245,7 +249,11 @@ class WanTransformer(nn.Module):
             raise ValueError(f"this variant of Wan {said} the tokens of a picture")
         words = self.text_embedding(text)
         seen = None if image is None else self.img_emb(image)
-        return [block.cross_attn.context(words, seen) for block in self.blocks]  # type: ignore[union-attr, operator]
+        return [block.cross_attn.context(words, seen) for block in self.layers()]
+
+    def layers(self) -> Iterable[Block]:
+        """The blocks, in order."""
+        return cast("Iterable[Block]", self.blocks) if self.stream is None else self.stream()
 
     def forward(self, x: Tensor, levels: Tensor, context: Context) -> Tensor:
         """Velocity `noise - x_0` [b, c_out, t, h, w].
@@ -260,7 +268,7 @@ class WanTransformer(nn.Module):
         tokens = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()  # [b, n, d]
         time = self.time_embedding(self._wave(levels)).to(tokens.dtype)  # [b, f, d]
         modulation = self.time_projection(time).unflatten(-1, (6, -1)).float()  # [b, f, 6, d]
-        for block, layer in zip(self.blocks, context, strict=True):
+        for block, layer in zip(self.layers(), context, strict=True):
             tokens = block(tokens, modulation, layer, rotations, self.attend)
         patches = self.head(tokens, time).unflatten(1, grid).unflatten(-1, (*PATCH, -1))  # b t h w 1 2 2 c
         return patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)  # type: ignore[no-any-return]

@@ -47,7 +47,7 @@ class WeightsError(FilmwrightError):
 
 
 class Cancelled(FilmwrightError):
-    """The user stopped the run; nothing half written is left."""
+    """The user stopped the run; nothing half written is left, and what it has reached is kept."""
 
     code = "cancelled"
     exit_code = 130

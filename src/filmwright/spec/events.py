@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Event", "Finished", "OnEvent", "Progress", "Started", "Warned"]
+from filmwright.spec.plan import Plan
+
+__all__ = ["Event", "Finished", "OnEvent", "Planned", "Progress", "Started", "Warned"]
 
 Stage = Literal["load", "encode", "denoise", "decode", "write"]
 
@@ -45,5 +47,12 @@ class Finished:
     seconds: float
 
 
-Event = Started | Progress | Warned | Finished
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What the run will do and need, before anything is loaded."""
+
+    plan: Plan
+
+
+Event = Planned | Started | Progress | Warned | Finished
 OnEvent = Callable[[Event], None]

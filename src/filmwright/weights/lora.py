@@ -161,10 +161,9 @@ def merge(net: nn.Module, loras: Iterable[tuple[Lora, float]]) -> None:
 class _Beside(nn.Module):
     """A linear layer with adaptations beside it: its own weight may be quantized, offloaded or shared."""
 
-    def __init__(self, layer: nn.Linear, items: list[tuple[Adaptation, float]]) -> None:
+    def __init__(self, layer: nn.Linear, items: list[tuple[Adaptation, float]], like: Tensor) -> None:
         super().__init__()
         self.layer = layer
-        like = layer.weight
         self.pairs = [
             (a.down.to(like), (a.up.float() * (a.scale * w)).to(like.device, like.dtype))
             for a, w in items
@@ -179,18 +178,30 @@ class _Beside(nn.Module):
 
 
 @torch.no_grad()
-def adapt(net: nn.Module, loras: Iterable[tuple[Lora, float]]) -> Callable[[], None]:
+def adapt(
+    net: nn.Module, loras: Iterable[tuple[Lora, float]], like: Tensor | None = None
+) -> Callable[[], None]:
     """Puts adaptations on a net; returns what takes them off again, bit for bit.
 
-    Low-rank ones of linear layers are computed beside the weights. What has no low rank (whole differences, biases,
-    other layers) is added to the parameters, whose own values are kept aside.
+    Low-rank ones of linear layers are computed beside the weights, in the device and dtype of `like` where the net's
+    own weights are not there yet. What has no low rank (whole differences, biases, other layers) is added to the
+    parameters, whose own values are kept aside.
+
+    Raises:
+        WeightsError: something has no low rank, and the layer that it is for is not in memory.
     """
     low, rest = _sorted_out(net, loras)
+    for name, lora, _ in rest:
+        if any(p.is_meta for p in net.get_submodule(name).parameters()):
+            raise WeightsError(
+                f"LoRA {lora.name} changes {name} as a whole, which cannot be while blocks are read as they are "
+                "needed: give the run more memory (--memory), or leave this LoRA out"
+            )
     beside: dict[str, _Beside] = {}
     for name, items in low.items():
         layer = net.get_submodule(name)
         assert isinstance(layer, nn.Linear)
-        beside[name] = _Beside(layer, items)
+        beside[name] = _Beside(layer, items, layer.weight if like is None else like)
     own = {
         (name, kind): getattr(net.get_submodule(name), kind).clone()
         for _, lora, _ in rest

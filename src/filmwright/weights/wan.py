@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-
-from torch import Tensor
+from typing import TypeVar
 
 from filmwright.models.wan import WanConfig
 from filmwright.spec.errors import WeightsError, listed
@@ -23,6 +22,8 @@ __all__ = [
     "vae_to_own_names",
     "wan_config_of",
 ]
+
+T = TypeVar("T")
 
 _14B = {"dim": 5120, "heads": 40, "layers": 40, "ffn": 13824}
 WAN_SIZES: dict[str, WanConfig] = {
@@ -95,9 +96,10 @@ def _renamed(name: str, side: int) -> str | None:
     return None
 
 
-def to_own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A transformer's tensors of either layout under Wan's names; a leading `model.` or `model.diffusion_model.`
-    (ComfyUI) is dropped.
+def to_own_names(tensors: Mapping[str, T]) -> dict[str, T]:
+    """A transformer's tensors, or anything by their names, of either layout under Wan's names.
+
+    A leading `model.` or `model.diffusion_model.` (ComfyUI) is dropped.
 
     Raises:
         WeightsError: names of neither layout; it lists them.
@@ -189,8 +191,8 @@ def _in_vae_block(name: str) -> str:
     return _VAE_BLOCK.get(first, first) + dot + rest
 
 
-def vae_to_own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A VAE's tensors of either layout under Wan's names.
+def vae_to_own_names(tensors: Mapping[str, T]) -> dict[str, T]:
+    """A VAE's tensors, or anything by their names, of either layout under Wan's names.
 
     Raises:
         WeightsError: names of neither layout; it lists them.

@@ -14,51 +14,39 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from filmwright.models.wan import WanConfig, WanTransformer
-from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE
+from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
-from filmwright.weights.files import read_weights
+from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 
-__all__ = ["WanNets", "WanText", "load_wan", "wan_names"]
+__all__ = ["WanEye", "WanFolder", "WanText", "running_dtype", "wan_names"]
 
 WORDS = 512  # tokens a prompt
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class WanNets:
-    """The nets of one variant, on the device that they run on."""
+class WanEye:
+    """CLIP's vision tower as Wan uses it."""
 
-    transformers: tuple[WanTransformer, ...]  # from the noisiest levels down
-    boundary: float | None  # the lowest level of the first of two transformers
-    first_frame_is_given: bool  # as a clean latent frame (5B), not as further channels
-    vae: WanVAE
-    text: WanText
-    eye: nn.Module | None  # CLIP's vision tower
-    look: Any | None  # its image processor
+    def __init__(self, tower: nn.Module, look: Any) -> None:
+        self.tower, self.look = tower, look
 
     @torch.inference_mode()
-    def see(self, pictures: list[Any]) -> Tensor:
-        """CLIP's tokens [1, n*m, d] of PIL pictures: of the last layer but one.
-
-        Raises:
-            WeightsError: this variant has no CLIP.
-        """
-        if self.eye is None or self.look is None:
-            raise WeightsError("this variant of Wan has no image encoder")
+    def __call__(self, pictures: list[Any]) -> Tensor:
+        """CLIP's tokens [1, n*m, d] of PIL pictures: of the last layer but one."""
         pixels = self.look(images=pictures, return_tensors="pt")["pixel_values"]
-        first = next(self.eye.parameters())
-        found: Tensor = self.eye(
+        first = next(self.tower.parameters())
+        found: Tensor = self.tower(
             pixels.to(first.device, first.dtype), output_hidden_states=True
         ).hidden_states[-2]
         return found.flatten(0, 1)[None]
@@ -99,37 +87,128 @@ def clean(prompt: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(html.unescape(mended))).strip()
 
 
-def load_wan(
-    folder: Path,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.bfloat16,
-    vae_dtype: torch.dtype | None = None,
-) -> WanNets:
-    """Loads a variant; the VAE runs in `vae_dtype`, or in `dtype` if that is not given.
+class WanFolder:
+    """A variant's folder, read as far as its headers; each net is loaded when it is asked for."""
 
-    Raises:
-        WeightsError: a file is missing or damaged, or holds other parameters than the net.
-    """
-    index = _json(folder / "model_index.json")
-    transformers = [_transformer(folder / "transformer", device, dtype)]
-    boundary = index.get("boundary_ratio")
-    if boundary is not None:
-        transformers.append(_transformer(folder / "transformer_2", device, dtype))
-    eye = look = None
-    if transformers[0].config.image_dim is not None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.bfloat16,
+        vae_dtype: torch.dtype | None = None,
+    ) -> None:
+        """The VAE runs in `vae_dtype`, or in `dtype` if that is not given.
+
+        Raises:
+            WeightsError: a file is missing or damaged, or holds other parameters than the net.
+        """
+        index = _json(folder / "model_index.json")
+        self.folder, self.device, self.dtype, self.vae_dtype = folder, device, dtype, vae_dtype or dtype
+        self.boundary = None if index.get("boundary_ratio") is None else float(index["boundary_ratio"])
+        self.first_frame_is_given = bool(index.get("expand_timesteps"))
+        names = ("transformer", "transformer_2")[: 1 if self.boundary is None else 2]
+        self.expert_places = [_places(folder / name, to_own_names) for name in names]
+        self.configs = [
+            _config(folder / name, {k: v.shape for k, v in places.items()})
+            for name, places in zip(names, self.expert_places, strict=True)
+        ]
+        for config, name, places in zip(self.configs, names, self.expert_places, strict=True):
+            with torch.device("meta"):
+                _check_shapes(WanTransformer(config), places, folder / name)
+        self.vae_places = _places(folder / "vae", vae_to_own_names)
+        self.vae_config = _vae_config(folder / "vae")
+
+    @property
+    def has_eye(self) -> bool:
+        """Whether the transformers look at a picture through CLIP."""
+        return self.configs[0].image_dim is not None
+
+    def transformer(self, index: int = 0) -> WanTransformer:
+        """Expert `index`, from the noisiest levels down, with all its weights."""
+        with torch.device("meta"):
+            net = WanTransformer(self.configs[index])
+        _fill(net, self.expert_places[index], self.device, self.dtype)
+        return net
+
+    def transformer_shell(self, index: int = 0) -> WanTransformer:
+        """Expert `index` with all weights but those of its blocks, which stay on the meta device."""
+        with torch.device("meta"):
+            net = WanTransformer(self.configs[index])
+        outside = {k: v for k, v in self.expert_places[index].items() if not k.startswith("blocks.")}
+        _fill(net, outside, self.device, self.dtype)
+        return net
+
+    def block(self, index: int, block: int) -> dict[str, Tensor]:
+        """The weights of one block of expert `index`, by their names within it, on the host, as they are to run."""
+        head = f"blocks.{block}."
+        return {
+            k.removeprefix(head): read_tensor(place, running_dtype(k, self.dtype))
+            for k, place in self.expert_places[index].items()
+            if k.startswith(head)
+        }
+
+    def vae(self) -> WanVAE:
+        """The VAE."""
+        with torch.device("meta"):
+            net = WanVAE(self.vae_config)
+        _check_shapes(net, self.vae_places, self.folder / "vae")
+        _fill(net, self.vae_places, self.device, self.vae_dtype)
+        return net
+
+    def text(self) -> WanText:
+        """The text encoder with its tokenizer.
+
+        Raises:
+            WeightsError: it is not whole, or transformers is not installed.
+        """
+        folder = self.folder / "text_encoder"
+        encoder = self.text_shell()
+        placed = {k: read_tensor(p, self.dtype).to(self.device) for k, p in _places(folder).items()}
+        encoder.load_state_dict(placed, strict=False, assign=True)
+        encoder.tie_weights()  # type: ignore[operator]
+        if missing := [k for k, p in encoder.named_parameters() if p.is_meta]:
+            raise WeightsError(f"{folder} does not hold this net: {listed(missing)} missing")
+        encoder.eval().requires_grad_(False)
+        return WanText(encoder, _pretrained(_library().AutoTokenizer, self.folder / "tokenizer"))
+
+    def text_shell(self) -> nn.Module:
+        """The text encoder without its weights, on the meta device."""
         library = _library()
-        eye = _pretrained(library.CLIPVisionModel, folder / "image_encoder", dtype=dtype).to(device)
-        look = _pretrained(library.CLIPImageProcessor, folder / "image_processor")
-    return WanNets(
-        transformers=tuple(transformers),
-        boundary=None if boundary is None else float(boundary),
-        first_frame_is_given=bool(index.get("expand_timesteps")),
-        vae=_vae(folder / "vae", device, vae_dtype or dtype),
-        text=_text(folder, device, dtype),
-        eye=eye,
-        look=look,
-    )
+        config = _pretrained(library.UMT5Config, self.folder / "text_encoder")
+        with torch.device("meta"):
+            shell: nn.Module = library.UMT5EncoderModel(config)
+        return shell
+
+    def eye(self) -> WanEye:
+        """CLIP's vision tower.
+
+        Raises:
+            WeightsError: this variant has none.
+        """
+        if not self.has_eye:
+            raise WeightsError("this variant of Wan has no image encoder")
+        library = _library()
+        tower = _pretrained(library.CLIPVisionModel, self.folder / "image_encoder", dtype=self.dtype)
+        look = _pretrained(library.CLIPImageProcessor, self.folder / "image_processor")
+        return WanEye(tower.to(self.device), look)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each net as it runs: text, eye, transformer, transformer_2, vae; and block, one of a transformer."""
+        found = {"text": _plain_bytes(_places(self.folder / "text_encoder"), self.dtype)}
+        if self.has_eye:
+            found["eye"] = _plain_bytes(_places(self.folder / "image_encoder"), self.dtype)
+        for name, places in zip(("transformer", "transformer_2"), self.expert_places, strict=False):
+            found[name] = _bytes(places, self.dtype)
+        found["vae"] = _bytes(self.vae_places, self.vae_dtype)
+        first = {k: v for k, v in self.expert_places[0].items() if k.startswith("blocks.0.")}
+        found["block"] = _bytes(first, self.dtype)
+        return found
+
+
+def running_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    """What a transformer's parameter runs in: `dtype`, but fp32 where Wan's authors keep it."""
+    return torch.float32 if _PRECISE.search(name) else dtype
 
 
 def wan_names(folder: Path, *, any_size: bool = False) -> tuple[str, ...]:
@@ -141,7 +220,8 @@ def wan_names(folder: Path, *, any_size: bool = False) -> tuple[str, ...]:
         WeightsError: it is no Wan model, or none that is known; the message says what was found.
     """
     index = _json(folder / "model_index.json")
-    config = _config(folder / "transformer", _shapes(folder / "transformer"))
+    places = _places(folder / "transformer", to_own_names)
+    config = _config(folder / "transformer", {k: v.shape for k, v in places.items()})
     found = [name for name in WAN if _fits(load_card(name), config, index, any_size=any_size)]
     if not found:
         sizes = ", ".join(f"{k} {v}" for k, v in vars(config).items() if v is not None)
@@ -174,35 +254,17 @@ def _config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> WanConfig:
     return replace(config, heads=int(told.get("num_attention_heads", told.get("num_heads", config.heads))))
 
 
-def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of all tensors of a transformer's folder under Wan's names; nothing is loaded."""
-    found: dict[str, Tensor] = {}
-    for path in _paths(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                found |= {
-                    key: torch.empty(file.get_slice(key).get_shape(), device="meta")
-                    for key in file.keys()  # noqa: SIM118 (not a dict)
-                }
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f"weights file {path} cannot be read ({error}): download it again") from error
-    return {k: tuple(v.shape) for k, v in to_own_names(found).items()}
+def _places(
+    folder: Path, rename: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+) -> dict[str, TensorPlace]:
+    """Where all tensors of a net's folder lie, under Wan's names; nothing is loaded."""
+    return rename(tensor_places(_paths(folder)))
 
 
-def _transformer(folder: Path, device: str, dtype: torch.dtype) -> WanTransformer:
-    tensors = to_own_names(_tensors(folder))
-    config = _config(folder, {k: tuple(v.shape) for k, v in tensors.items()})
-    with torch.device("meta"):
-        net = WanTransformer(config)
-    _fill(net, tensors, folder, device, dtype)
-    return net
-
-
-def _vae(folder: Path, device: str, dtype: torch.dtype) -> WanVAE:
-    tensors = vae_to_own_names(_tensors(folder))
+def _vae_config(folder: Path) -> WanVAEConfig:
     told = _json(folder / "config.json")
     base = WAN22_VAE if told.get("is_residual") else WAN21_VAE
-    config = replace(
+    return replace(
         base,
         width=int(told.get("base_dim", base.width)),
         decoder_width=int(told.get("decoder_base_dim") or told.get("base_dim", base.decoder_width)),
@@ -210,30 +272,35 @@ def _vae(folder: Path, device: str, dtype: torch.dtype) -> WanVAE:
         std=tuple(told.get("latents_std", base.std)),
         channels=int(told.get("z_dim", base.channels)),
     )
-    with torch.device("meta"):
-        net = WanVAE(config)
-    _fill(net, tensors, folder, device, dtype)
-    return net
 
 
-def _fill(net: nn.Module, tensors: dict[str, Tensor], folder: Path, device: str, dtype: torch.dtype) -> None:
-    """Gives a net on the meta device its parameters."""
-    wanted = {k: v.shape for k, v in net.state_dict().items()}
-    wrong = [f"{k} is missing" for k in wanted.keys() - tensors.keys()]
-    wrong += [f"{k} is left over" for k in tensors.keys() - wanted.keys()]
+def _check_shapes(net: nn.Module, places: Mapping[str, TensorPlace], folder: Path) -> None:
+    """Raises WeightsError where a folder's tensors are not those of the net."""
+    wanted = {k: tuple(v.shape) for k, v in net.state_dict().items()}
+    wrong = [f"{k} is missing" for k in wanted.keys() - places.keys()]
+    wrong += [f"{k} is left over" for k in places.keys() - wanted.keys()]
     wrong += [
         f"{k} is {list(v.shape)}, not {list(wanted[k])}"
-        for k, v in tensors.items()
+        for k, v in places.items()
         if k in wanted and v.shape != wanted[k]
     ]
     if wrong:
         raise WeightsError(f"{folder} does not hold this net: {listed(wrong)}")
-    placed = {
-        k: v.to(device=device, dtype=torch.float32 if _PRECISE.search(k) else dtype)
-        for k, v in tensors.items()
-    }
-    net.load_state_dict(placed, assign=True)
+
+
+def _fill(net: nn.Module, places: Mapping[str, TensorPlace], device: str, dtype: torch.dtype) -> None:
+    """Gives a net on the meta device its parameters, read one by one: no file is mapped, no net is in memory twice."""
+    placed = {k: read_tensor(p, running_dtype(k, dtype)).to(device) for k, p in places.items()}
+    net.load_state_dict(placed, strict=False, assign=True)
     net.eval().requires_grad_(False)
+
+
+def _bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:
+    return sum(p.count * running_dtype(k, dtype).itemsize for k, p in places.items())
+
+
+def _plain_bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:
+    return sum(p.count * dtype.itemsize for p in places.values())
 
 
 def _paths(folder: Path) -> list[Path]:
@@ -251,17 +318,6 @@ def _paths(folder: Path) -> list[Path]:
             f"{folder} holds no safetensors: download the model, or convert it from another format"
         )
     return paths
-
-
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a net's folder."""
-    return {key: tensor for path in _paths(folder) for key, tensor in read_weights(path).items()}
-
-
-def _text(folder: Path, device: str, dtype: torch.dtype) -> WanText:
-    library = _library()
-    encoder = _pretrained(library.UMT5EncoderModel, folder / "text_encoder", dtype=dtype).to(device)
-    return WanText(encoder, _pretrained(library.AutoTokenizer, folder / "tokenizer"))
 
 
 def _pretrained(kind: Any, folder: Path, **options: Any) -> Any:

@@ -1,0 +1,87 @@
+"""`filmwright plan`: what a clip would need in memory and time, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filmwright.spec.errors import BadRequest
+from filmwright.spec.plan import Plan, parse_memory, say_bytes, say_seconds
+
+__all__ = ["plan"]
+
+
+def plan(
+    prompt: Annotated[str | None, typer.Argument(help="What the clip shows.", show_default=False)] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, such as 256x160.")] = None,
+    aspect: Annotated[
+        str | None, typer.Option(metavar="W:H", help="Instead of a size, such as 16:9.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Length in frames, 4k+1, instead of seconds.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="1 is no guidance, and half the time.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
+    last_image: Annotated[
+        Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")
+    ] = None,
+    again: Annotated[
+        Path | None, typer.Option("--from", metavar="CLIP.json", help="Of an earlier clip's request.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Weights to take instead of the model's.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="8GB", help="What the run may come to use; what is free if not given."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Say what a clip would need; nothing is made."""
+    from filmwright.engine.build_request import build_request, check_device
+    from filmwright.engine.sidecar import read_sidecar
+
+    check_device(device)
+    budget = parse_memory(memory) if memory else None
+    if weights is not None and not weights.is_dir():
+        raise BadRequest(f"--weights {weights} is not a folder")
+    request = build_request(
+        prompt if prompt or again else "a clip",
+        model=model,
+        size=size,
+        aspect=aspect,
+        seconds=seconds,
+        num_frames=frames,
+        steps=steps,
+        guidance=guidance,
+        image=image,
+        last_image=last_image,
+        base=read_sidecar(again).request if again else None,
+    )
+
+    from filmwright.engine.generate import pick_device
+    from filmwright.engine.plan import plan_for
+
+    made = plan_for(request, device=pick_device(device), weights=weights, budget=budget)
+    if as_json:
+        typer.echo(json.dumps(made.plain(), ensure_ascii=False))
+        return
+    for line in table(made):
+        typer.echo(line)
+
+
+def table(made: Plan) -> list[str]:
+    """The plan in lines: a phase each, then the whole."""
+    lines = [
+        f"{phase.name:<8} {say_bytes(phase.peak):>8}"
+        + (f" {say_seconds(phase.seconds):>8}" if phase.seconds is not None else "")
+        for phase in made.phases
+    ]
+    return [f"{made.model} on {made.device}, {made.dtype}", *lines, made.why]

@@ -1,0 +1,159 @@
+"""What a run has reached is kept while it runs, so that one that dies goes on where it was; see `engine.runs`.
+
+A sampler is a plain function of the denoiser's answers, so its state needs no format of its own: to go on, it runs
+again from the start and is handed the answers that were kept, to the bit; from there the denoiser itself answers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from filmwright.diffusion.flow import Denoise
+from filmwright.engine.runs import LATENTS, LOCK, RECORD, RunRecord, folder_of, forget_old
+from filmwright.spec.errors import BadRequest
+
+__all__ = ["Journal", "journal_of"]
+
+Tell = Callable[[str, str], None]
+"""(code, message) of a warning."""
+
+
+class Journal:
+    """The kept answers of one run; without a folder it keeps nothing."""
+
+    def __init__(self, folder: Path | None, tell: Tell) -> None:
+        self.folder, self.tell = folder, tell
+        self.kept = 0 if folder is None else self._whole_answers()
+        self.calls = 0
+
+    def through(self, denoise: Denoise) -> Denoise:
+        """`denoise`, first answered from what is kept, then kept itself."""
+
+        def answer(x: Tensor, levels: Tensor) -> Tensor:
+            index, self.calls = self.calls, self.calls + 1
+            if index < self.kept:
+                kept = self._read(self._answer(index))
+                if kept is not None and kept.shape == x.shape:
+                    return kept.to(x.device)
+                self.kept = index  # damaged: from here on the denoiser answers
+            v = denoise(x, levels)
+            self._write(self._answer(index), v)
+            return v
+
+        return answer
+
+    def latents(self) -> Tensor | None:
+        """What decoding starts from, if the run has come so far."""
+        return None if self.folder is None else self._read(self.folder / LATENTS)
+
+    def keep_latents(self, latents: Tensor) -> None:
+        """Keeps what decoding starts from; the answers behind it are not needed any more."""
+        if self.folder is not None:
+            self._write(self.folder / LATENTS, latents)
+            for index in range(self.calls):
+                self._answer(index).unlink(missing_ok=True)
+
+    def _answer(self, index: int) -> Path:
+        return (self.folder or Path()) / f"velocity-{index:04d}.safetensors"
+
+    def _whole_answers(self) -> int:
+        count = 0
+        while self._answer(count).exists():
+            count += 1
+        return count
+
+    def _read(self, path: Path) -> Tensor | None:
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensor: Tensor = file.get_tensor("x")
+        except (SafetensorError, OSError):
+            return None
+        return tensor
+
+    def _write(self, path: Path, tensor: Tensor) -> None:
+        """A disk that refuses ends the keeping, not the run."""
+        if self.folder is None:
+            return
+        aside = path.with_name(f".{path.name}")
+        try:
+            save_file({"x": tensor.detach().cpu().contiguous()}, aside)
+            aside.replace(path)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self.tell(
+                "no-journal", f"the run cannot be kept in {self.folder} ({reason}): if it dies, it is lost"
+            )
+            aside.unlink(missing_ok=True)
+            self.folder = None
+
+
+@contextmanager
+def journal_of(record: RunRecord, tell: Tell) -> Iterator[Journal]:
+    """The journal of a run, to work in; what an earlier process kept of the same run is there again.
+
+    Its folder is removed when the block ends well, and when it ends otherwise before anything was kept.
+
+    Raises:
+        BadRequest: another process makes this clip now.
+    """
+    folder = folder_of(record.request, record.path)
+    try:
+        forget_old()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+    except OSError as error:
+        tell("no-journal", f"the run cannot be kept in {folder} ({error.strerror}): if it dies, it is lost")
+        yield Journal(None, tell)
+        return
+    if lock is None:
+        raise BadRequest(f"another process is making {record.path} of the same request: wait for it")
+    with lock:
+        try:
+            _begin(folder, record, tell)
+            journal = Journal(folder, tell)
+            yield journal
+        except BaseException:
+            if not any(p.suffix == ".safetensors" for p in folder.iterdir()):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path) -> IO[bytes] | None:
+    """The folder's lock, held until it is closed or the process ends; None where another process holds it."""
+    file = (folder / LOCK).open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _begin(folder: Path, record: RunRecord, tell: Tell) -> None:
+    """Writes the record; throws away what other weights or another Filmwright have kept."""
+    path = folder / RECORD
+    try:
+        earlier = RunRecord.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        earlier = None
+    kept = sorted(folder.glob("*.safetensors"))
+    if kept and (
+        earlier is None or (earlier.weights, earlier.filmwright) != (record.weights, record.filmwright)
+    ):
+        tell("begun-anew", "the weights or the program have changed since the run died: it begins anew")
+        for file in kept:
+            file.unlink(missing_ok=True)
+    aside = folder / f".{RECORD}.{os.getpid()}"
+    aside.write_text(record.model_dump_json(indent=1) + "\n", "utf-8")
+    aside.replace(path)

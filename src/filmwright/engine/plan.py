@@ -1,0 +1,306 @@
+"""Before a run: what each phase will need at its peak and how long it takes, and the first strategy that fits.
+
+Nets are built without weights on the meta device and traced (`engine.trace`), so the plan knows any shape of any model
+from its files' headers alone. To what a phase computes with come the weights that are in memory then, what the process
+has in use already, the frames, and the video encoder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from filmwright.engine.memory import available, resident
+from filmwright.engine.trace import Trace
+from filmwright.models.attention import attend_in_blocks
+from filmwright.spec.errors import DoesNotFit
+from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
+from filmwright.spec.request import Keyframe, Request
+from filmwright.weights.card import load_card
+
+__all__ = ["plan_for"]
+
+MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
+KERNELS = 40_000_000  # bytes that the kernels' own buffers and threads take on a CPU
+ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
+READING = 50_000_000  # bytes: a tensor on its way from a file
+GPU_FLOPS = 3e14  # a guess where nothing can be measured beforehand
+STRATEGIES = (Strategy(nets="held"), Strategy(nets="staged"), Strategy(nets="streamed"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a phase computes: bytes beside the weights, and operations."""
+
+    bytes: int = 0
+    products: float = 0.0
+    convolutions: float = 0.0
+
+
+def plan_for(
+    request: Request, *, device: str = "cpu", weights: Path | None = None, budget: int | None = None
+) -> Plan:
+    """The plan of a run; `budget` in bytes, or what is free if not given.
+
+    Raises:
+        DoesNotFit: no strategy fits; the message says the smallest budget that would do.
+        WeightsError: the model's files are missing or damaged.
+    """
+    free = available(device) if budget is None else budget
+    if load_card(request.model).family == "wan":
+        plans = [_wan_plan(request, device, weights, strategy, free) for strategy in STRATEGIES]
+    else:
+        plans = [_pocket_plan(request, device, weights, free)]
+    for plan in plans:
+        if plan.peak * MARGIN <= free:
+            return plan
+    least = min(plans, key=lambda plan: plan.peak)
+    highest = max(least.phases, key=lambda phase: phase.peak)
+    what = "is free" if budget is None else "is the budget"
+    raise DoesNotFit(
+        f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
+        f"{say_bytes(least.peak * MARGIN)} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} "
+        f"{what}: allow --memory {say_bytes(least.peak * MARGIN).replace(' ', '')}, or make it smaller or shorter"
+    )
+
+
+def _wan_plan(request: Request, device: str, weights: Path | None, strategy: Strategy, free: int) -> Plan:
+    from filmwright.engine.wan import wan_folder
+
+    folder, _ = wan_folder(request.model, device, weights)
+    sizes = folder.sizes()
+    works = _wan_works(folder, request)
+    base = _base(device)
+    denoisers = sizes["transformer"] + sizes.get("transformer_2", 0)
+    pictured = any(isinstance(c, Keyframe) for c in request.controls)
+    encode = {"text": sizes["text"] + works["text"].bytes}
+    if pictured:
+        encode["vae"] = sizes["vae"] + works["pictures"].bytes
+        encode["eye"] = 2 * sizes.get("eye", 0)
+    one = max(sizes["transformer"], sizes.get("transformer_2", 0))
+    if strategy.nets == "streamed":
+        layers = folder.configs[0].layers
+        one += (2 - layers) * sizes["block"] + READING
+    decode = works["decode"].bytes + _video_bytes(request, device)
+    if strategy.nets == "held":
+        held = sizes["text"] + (sizes["vae"] + sizes.get("eye", 0) if pictured else 0)
+        peaks = (
+            base + held + max(v - sizes.get(k, 0) for k, v in encode.items()),
+            base + held + denoisers + works["denoise"].bytes,
+            base + held + denoisers + (0 if pictured else sizes["vae"]) + decode,
+        )
+    else:
+        peaks = (
+            base + max(encode.values()),
+            base + one + works["denoise"].bytes,
+            base + sizes["vae"] + decode,
+        )
+    looking = _seconds(works["pictures"], device, folder.vae_dtype) if pictured else 0.0
+    seconds = (
+        _seconds(works["text"], device, folder.dtype) + looking,
+        _seconds(works["denoise"], device, folder.dtype),
+        _seconds(works["decode"], device, folder.vae_dtype),
+    )
+    return _plan(request, device, folder.dtype, strategy, peaks, seconds, free)
+
+
+@lru_cache(maxsize=4)
+@torch.no_grad()
+def _wan_works(folder: Any, request: Request) -> dict[str, Work]:
+    """What each part of a run on Wan computes."""
+    from filmwright.engine.wan import given_frames, latent_shape
+    from filmwright.models.wan import WanTransformer
+    from filmwright.models.wan_vae import Memory, WanVAE
+    from filmwright.weights.wan_folder import WORDS, running_dtype
+
+    config, shape = folder.configs[0], latent_shape(folder, request)
+    works: dict[str, Work] = {}
+    with torch.device("meta"):
+        text = folder.text_shell().to(folder.dtype)
+        ids = torch.zeros(2, WORDS, dtype=torch.long)
+        works["text"] = _work(folder.device, (text,), lambda: text(ids, torch.ones_like(ids)))
+        net = WanTransformer(config)
+        for name, p in net.named_parameters():
+            p.data = p.data.to(running_dtype(name, folder.dtype))
+        if folder.device == "cpu" and folder.dtype is torch.bfloat16:
+            net.attend = attend_in_blocks
+        guided = request.guidance != 1
+        levels = torch.zeros(1, shape[2] if folder.first_frame_is_given else 1)
+
+        def denoise() -> object:
+            words = torch.zeros(2, WORDS, config.text_dim, dtype=folder.dtype)
+            seen = None
+            if config.image_dim is not None:
+                seen = torch.zeros(1, config.image_tokens or 257, config.image_dim, dtype=folder.dtype)
+            contexts = [net.context(words[:1], seen) for _ in range(2 if guided else 1)]
+            x = torch.zeros(1, config.in_channels, *shape[2:], dtype=folder.dtype)
+            kept = [torch.zeros(shape) for _ in range(6)]  # the sampler's
+            return kept, [net(x, levels, context) for context in contexts]
+
+        one = _work(folder.device, (net,), denoise)
+        works["denoise"] = Work(
+            bytes=one.bytes,
+            products=one.products * request.steps,
+            convolutions=one.convolutions * request.steps,
+        )
+        vae = WanVAE(folder.vae_config).to(folder.vae_dtype)
+
+        def decode(count: int) -> Callable[[], object]:
+            def run() -> object:
+                memory: Memory = {}
+                latents = torch.zeros(*shape[:2], count, *shape[3:], dtype=folder.vae_dtype)
+                for z in latents.split(1, dim=2):
+                    vae.decode_chunk(z, memory).float()
+                return memory
+
+            return run
+
+        first, two, three = (_work(folder.device, (vae,), decode(min(n, shape[2]))) for n in (1, 2, 3))
+        more = max(shape[2] - 2, 0)  # all chunks but the first two take what the third takes
+        works["decode"] = Work(
+            bytes=max(first.bytes, two.bytes, three.bytes),
+            products=two.products + more * (three.products - two.products),
+            convolutions=two.convolutions + more * (three.convolutions - two.convolutions),
+        )
+        shown = sorted(c.at for c in request.controls if isinstance(c, Keyframe))
+        if shown:
+            picture = torch.zeros(1, 3, request.height, request.width, dtype=folder.vae_dtype)
+            works["pictures"] = _work(
+                folder.device,
+                (vae,),
+                lambda: given_frames(
+                    vae,
+                    picture,
+                    picture if len(shown) > 1 else None,
+                    request.num_frames,
+                    as_channels=not folder.first_frame_is_given,
+                ),
+            )
+    return works
+
+
+@torch.no_grad()
+def _pocket_plan(request: Request, device: str, weights: Path | None, free: int) -> Plan:
+    import json
+
+    from filmwright.engine.pocket import DECODE_CHUNK
+    from filmwright.models.catalog import size
+    from filmwright.models.dit import CONTROL_CHANNELS, DiT
+    from filmwright.models.vae import VAE
+    from filmwright.weights.backbone import MANIFEST, NETS
+    from filmwright.weights.files import shipped
+
+    folder = weights or shipped(request.model)
+    sizes = size(json.loads((folder / MANIFEST).read_text())["size"])
+    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
+    dtype = torch.bfloat16 if native else torch.float32
+    held = sum((folder / f"{net}.safetensors").stat().st_size for net in NETS)
+    shape = request.shape.latent(sizes.vae.latent_channels)
+    with torch.device("meta"):
+        dit, vae = DiT(sizes.dit).to(dtype), VAE(sizes.vae).to(dtype)
+        x = torch.zeros(1, shape.channels, shape.num_frames, shape.height, shape.width, dtype=dtype)
+        controls = torch.zeros(1, CONTROL_CHANNELS, *x.shape[2:], dtype=dtype)
+
+        def denoise() -> object:
+            words = torch.zeros(1, sizes.text.length, sizes.text.dim, dtype=dtype)
+            levels = torch.zeros(1, shape.num_frames)
+            cache = [dit.cache_context(words) for _ in range(2)]
+            return cache, [dit.step(x, levels, c, words[:, 0], controls) for c in cache]
+
+        one = _work(device, (dit,), denoise)
+        step = Work(bytes=one.bytes, products=one.products * request.steps)
+        chunk = _work(
+            device, (vae,), lambda: vae.decode_chunk(x[:, :, :DECODE_CHUNK], vae.start(), first=True).float()
+        )
+    chunks = -(-shape.num_frames // DECODE_CHUNK)
+    decode = Work(bytes=chunk.bytes, convolutions=chunk.convolutions * chunks)
+    base = _base(device) + held
+    peaks = (base, base + step.bytes, base + decode.bytes + _video_bytes(request, device))
+    seconds = (0.1, _seconds(step, device, dtype), _seconds(decode, device, dtype))
+    return _plan(request, device, dtype, STRATEGIES[0], peaks, seconds, free)
+
+
+def _plan(
+    request: Request,
+    device: str,
+    dtype: torch.dtype,
+    strategy: Strategy,
+    peaks: tuple[int, int, int],
+    seconds: tuple[float, float, float],
+    free: int,
+) -> Plan:
+    phases = (
+        Phase(name="encode", peak=peaks[0], seconds=seconds[0]),
+        Phase(name="denoise", peak=peaks[1], seconds=seconds[1]),
+        Phase(name="decode", peak=peaks[2], seconds=seconds[2]),
+    )
+    peak = max(peaks)
+    fits = "fits" if peak * MARGIN <= free else "does not fit"
+    return Plan(
+        model=request.model,
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        strategy=strategy,
+        phases=phases,
+        budget=free,
+        why=f"{strategy.said}: {say_bytes(peak)} {fits} in {say_bytes(free)}",
+    )
+
+
+def _work(device: str, nets: tuple[nn.Module, ...], function: Callable[[], object]) -> Work:
+    """What a function on the meta device holds and computes."""
+    with Trace(*nets, device=device) as trace:
+        kept = function()
+    del kept
+    return Work(bytes=trace.peak, products=trace.product_flops, convolutions=trace.convolution_flops)
+
+
+def _video_bytes(request: Request, device: str) -> int:
+    """The frames, and the encoder; on the host, so nothing on a GPU."""
+    if device != "cpu":
+        return 0
+    pixels = request.width * request.height
+    return pixels * (3 * request.num_frames + ENCODER[1]) + ENCODER[0]
+
+
+@lru_cache(maxsize=4)
+def _base(device: str) -> int:
+    """What was in use before anything was loaded, and what the first sums will add."""
+    return resident(device) + (KERNELS if device == "cpu" else 0)
+
+
+def _seconds(work: Work, device: str, dtype: torch.dtype) -> float:
+    products, convolutions = _rates(device, dtype)
+    return work.products / products + work.convolutions / convolutions
+
+
+@lru_cache(maxsize=4)
+def _rates(device: str, dtype: torch.dtype) -> tuple[float, float]:
+    """Operations a second of products and convolutions, as a net gets them out of this machine; takes 0.2 s."""
+    if device != "cpu":
+        return GPU_FLOPS, GPU_FLOPS / 3
+    a = torch.randn(512, 1024).to(dtype)
+    b = torch.randn(1024, 1024).to(dtype)
+    x = torch.randn(1, 64, 4, 48, 48).to(dtype)
+    w = torch.randn(64, 64, 3, 3, 3).to(dtype)
+    share = 0.6  # of what a bare operation reaches: norms, gates and copies take the rest
+    products = _rate(lambda: a @ b, 2 * 512 * 1024 * 1024)
+    convolved = 2 * 64 * 64 * 27 * 4 * 48 * 48
+    convolutions = _rate(lambda: torch.nn.functional.conv3d(x, w, padding=1), convolved)
+    return share * products, share * convolutions
+
+
+def _rate(function: Callable[[], object], flops: float) -> float:
+    function()
+    began, runs = time.perf_counter(), 0
+    while time.perf_counter() - began < 0.05:
+        function()
+        runs += 1
+    return flops * runs / (time.perf_counter() - began)

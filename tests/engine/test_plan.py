@@ -1,0 +1,135 @@
+"""The plan: what it predicts is what is measured, its budget is kept, and no strategy changes a pixel."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from filmwright.engine.build_request import build_request
+from filmwright.engine.plan import plan_for
+from filmwright.engine.trace import Trace
+from filmwright.spec.errors import BadRequest, DoesNotFit
+from filmwright.spec.plan import parse_memory
+from reference_wan import save
+
+MODEL = "wan2.1-t2v-1.3b"
+TEXT = {"vocab_size": 40_000, "d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 6, "num_heads": 8}
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("8GB", 8 * 10**9), ("512 MiB", 512 * 2**20), ("1.5gb", 15 * 10**8), ("7", 7)]
+)
+def test_amounts_of_memory(text: str, count: int) -> None:
+    assert parse_memory(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "0GB", "8 GBit", "1e9"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="no amount of memory"):
+        parse_memory(text)
+
+
+def test_a_trace_counts_what_is_alive_at_once() -> None:
+    layer = torch.nn.Linear(256, 512, device="meta")
+    with torch.no_grad(), Trace(layer, device="cuda") as trace:
+        x = torch.empty(1024, 256, device="meta")  # 1 MiB
+        y = layer(x)  # 2 MiB
+        del x
+        z = y + 1  # 2 MiB
+        view = z[:5]
+        del y, z
+    assert trace.peak == 4 * 2**20
+    assert trace.live == 2 * 2**20
+    assert trace.product_flops == 2 * 1024 * 256 * 512
+    del view
+    assert trace.live == 0
+
+
+def test_a_trace_keeps_no_scores_of_attention() -> None:
+    q = torch.empty(1, 4, 4096, 64, device="meta")
+    with torch.no_grad(), Trace() as trace:
+        torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    assert trace.peak == q.nbytes
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Run:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "filmwright.cli", *map(str, arguments), "--json"]
+        return subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path)
+
+    return run
+
+
+def compare(plan: dict[str, Any], sidecar: Path) -> None:
+    """Every phase's peak within a tenth of what was measured."""
+    measured = json.loads(sidecar.read_text())["memory"]
+    for phase in plan["phases"]:
+        assert phase["peak"] == pytest.approx(measured[phase["name"]], rel=0.1), phase["name"]
+
+
+def test_the_pocket_model_takes_what_its_plan_says(command: Run, tmp_path: Path) -> None:
+    plan = json.loads(command("plan", "a red ball drops").stdout)
+    assert command("generate", "a red ball drops", "-o", "a.mp4").returncode == 0
+    compare(plan, tmp_path / "a.json")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Wan whose nets weigh 75, 240 and 57 MB as they run."""
+    pytest.importorskip("diffusers")
+    sizes = {"num_attention_heads": 6, "ffn_dim": 3840, "num_layers": 10, "text_dim": 512}
+    folder = tmp_path_factory.mktemp("wan") / "model"
+    return save(MODEL, folder, text=TEXT, vae_width=32, dtype=torch.bfloat16, **sizes)
+
+
+def test_every_strategy_keeps_its_budget_and_makes_the_same_pixels(
+    command: Run, model: Path, tmp_path: Path
+) -> None:
+    shot = [
+        "a red ball",
+        "--model",
+        MODEL,
+        "--weights",
+        model,
+        "--size",
+        "128x128",
+        "--frames",
+        9,
+        "--steps",
+        2,
+    ]
+    budget, digests = 10**12, set()
+    for strategy in ("held", "staged", "streamed"):
+        plan = json.loads(command("plan", *shot, "--memory", budget).stdout)
+        assert plan["strategy"]["nets"] == strategy
+        clip = f"{strategy}.mp4"
+        made = command("generate", *shot, "--seed", 1, "--memory", budget, "-o", clip)
+        assert made.returncode == 0, made.stdout
+        compare(plan, tmp_path / f"{strategy}.json")
+        sidecar = json.loads((tmp_path / f"{strategy}.json").read_text())
+        assert max(sidecar["memory"].values()) <= budget
+        digests.add(sidecar["frames_digest"])
+        budget = plan["peak"]  # less than this strategy needs with its margin
+    assert len(digests) == 1
+    refused = command("generate", *shot, "--memory", budget, "-o", "none.mp4")
+    assert refused.returncode == 2
+    assert json.loads(refused.stdout)["error"]["code"] == "does_not_fit"
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def test_a_request_that_does_not_fit_says_what_would_do(model: Path) -> None:
+    request = build_request("a red ball", model=MODEL, size=(128, 128), num_frames=9, steps=2, seed=1)
+    with pytest.raises(DoesNotFit, match=r"allow --memory (\S+),") as refused:
+        plan_for(request, weights=model, budget=10**8)
+    enough = parse_memory(str(refused.value).partition("--memory ")[2].partition(",")[0])
+    plan = plan_for(request, weights=model, budget=enough + 10**6)
+    assert plan.strategy.nets == "streamed"
