@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from filmwright.engine.wan import Expert, denoise_wan
+from filmwright.engine.wan import Expert, WanRunner, denoise_wan
 from filmwright.spec.errors import WeightsError
+from filmwright.spec.plan import Strategy
+from filmwright.weights.card import load_card
 from filmwright.weights.wan_folder import WanFolder, clean
 
 diffusers = pytest.importorskip("diffusers")
@@ -133,7 +135,30 @@ def test_sizes_are_those_of_the_nets_and_nothing_is_loaded_for_them(folder: Path
     assert told["vae"] == size(nets.vae())
     assert told["block"] == size(nets.transformer().blocks[1])
     assert told["text"] == pytest.approx(size(nets.text().encoder), rel=0.02)  # one table is shared
+    assert told["text_block"] == size(nets.text().encoder.encoder.block[0])
     assert "eye" not in told
+
+
+def words_of(files: WanFolder, nets: str, prompts: list[str]) -> Tensor:
+    card = load_card("wan2.1-t2v-1.3b")
+    return WanRunner(card, files, {}, Strategy(nets=nets))._words(prompts)
+
+
+def test_words_are_told_alike_whether_the_encoder_is_held_or_streamed(folder: Path) -> None:
+    prompts = [PROMPT, NEGATIVE]
+    coarse = WanFolder(folder, dtype=torch.bfloat16)
+    assert torch.equal(*(words_of(coarse, nets, prompts) for nets in ("held", "streamed")))
+    files = WanFolder(folder, dtype=torch.float32)
+    held, streamed = (words_of(files, nets, prompts) for nets in ("held", "streamed"))
+    assert torch.equal(held, streamed)
+    theirs = transformers.UMT5EncoderModel.from_pretrained(folder / "text_encoder")
+    tokens = files.text().tokenizer(
+        ["a red ball & a cube"], padding="max_length", max_length=512, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        wanted = theirs(tokens.input_ids, tokens.attention_mask).last_hidden_state
+    kept = tokens.attention_mask[0].bool()
+    torch.testing.assert_close(held[0][kept], wanted[0][kept])
 
 
 def test_prompts_are_cleaned() -> None:

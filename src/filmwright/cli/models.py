@@ -120,3 +120,70 @@ def add(
         typer.echo(json.dumps({"name": chosen, "path": str(place.path), "files": len(place.files)}))
     else:
         typer.echo(f"{chosen}: {place.path}, {len(place.files)} weights files")
+
+
+@models_app.command("pick")
+def pick(
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Pixels; each model's own if not given.")
+    ] = None,
+    aspect: Annotated[str | None, typer.Option(metavar="W:H", help="Instead of a size.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length; each model's own if not given.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
+    last_image: Annotated[
+        Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")
+    ] = None,
+    camera: Annotated[str | None, typer.Option(metavar="MOVE", help="A camera move.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="8GB", help="What a run may come to use; what is free if not given.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which models can make a clip on this machine, and what each would need; the fastest first."""
+    from filmwright.engine.build_request import build_request, check_device
+    from filmwright.spec.errors import DoesNotFit
+    from filmwright.spec.plan import parse_memory, say_bytes, say_seconds
+    from filmwright.weights.card import CARDS
+    from filmwright.weights.places import places
+
+    check_device(device)
+    budget = parse_memory(memory) if memory else None
+    here = {"pocket", *places()}
+    requests, refused = {}, {}
+    for name in CARDS:
+        try:
+            requests[name] = build_request(
+                "a clip", model=name, size=size, aspect=aspect, seconds=seconds, image=image,
+                last_image=last_image, camera=camera, seed=0,
+            )  # fmt: skip
+        except BadRequest as error:
+            refused[name] = str(error)
+    if not requests:
+        raise BadRequest(f"no model can do this: {next(iter(refused.values()))}")
+
+    from filmwright.engine.generate import pick_device
+    from filmwright.engine.plan import plan_for
+
+    place = pick_device(device)
+    plans = {}
+    for name, request in requests.items():
+        try:
+            plans[name] = plan_for(request, device=place, budget=budget, as_published=True)
+        except DoesNotFit as error:
+            refused[name] = str(error)
+    order = sorted(plans, key=lambda name: plans[name].seconds or 0.0)
+    if as_json:
+        rows = [{"name": name, "here": name in here, **plans[name].plain()} for name in order]
+        typer.echo(json.dumps({"models": rows, "refused": refused}, ensure_ascii=False))
+        return
+    for name in order:
+        plan, request = plans[name], requests[name]
+        where = "here" if name in here else "not here"
+        time = "" if plan.seconds is None else say_seconds(plan.seconds)
+        what = f"{request.width}x{request.height}, {request.num_frames} frames, {request.steps} steps"
+        typer.echo(f"{name:<22}{where:<10}{say_bytes(plan.peak):>8} {time:>8}  {what}; {plan.strategy.said}")
+    for name, why in refused.items():
+        typer.echo(f"{name:<22}no: {why}")

@@ -69,7 +69,7 @@ def plan(
     from filmwright.engine.generate import pick_device
     from filmwright.engine.plan import plan_for
 
-    made = plan_for(request, device=pick_device(device), weights=weights, budget=budget)
+    made = plan_for(request, device=pick_device(device), weights=weights, budget=budget, as_published=True)
     if as_json:
         typer.echo(json.dumps(made.plain(), ensure_ascii=False))
         return

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -24,6 +24,10 @@ from filmwright.spec.errors import DoesNotFit
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
+
+if TYPE_CHECKING:
+    from filmwright.weights.wan_folder import WanFolder
+    from filmwright.weights.wan_sketch import WanSketch
 
 __all__ = ["plan_for"]
 
@@ -45,9 +49,16 @@ class Work:
 
 
 def plan_for(
-    request: Request, *, device: str = "cpu", weights: Path | None = None, budget: int | None = None
+    request: Request,
+    *,
+    device: str = "cpu",
+    weights: Path | None = None,
+    budget: int | None = None,
+    as_published: bool = False,
 ) -> Plan:
     """The plan of a run; `budget` in bytes, or what is free if not given.
+
+    `as_published` plans a model that is not on this machine by its published sizes.
 
     Raises:
         DoesNotFit: no strategy fits; the message says the smallest budget that would do.
@@ -55,7 +66,8 @@ def plan_for(
     """
     free = available(device) if budget is None else budget
     if load_card(request.model).family == "wan":
-        plans = [_wan_plan(request, device, weights, strategy, free) for strategy in STRATEGIES]
+        files = _wan_files(request.model, device, weights, as_published=as_published)
+        plans = [_wan_plan(request, files, strategy, free) for strategy in STRATEGIES]
     else:
         plans = [_pocket_plan(request, device, weights, free)]
     for plan in plans:
@@ -71,16 +83,25 @@ def plan_for(
     )
 
 
-def _wan_plan(request: Request, device: str, weights: Path | None, strategy: Strategy, free: int) -> Plan:
-    from filmwright.engine.wan import wan_folder
+def _wan_files(model: str, device: str, weights: Path | None, *, as_published: bool) -> WanFolder | WanSketch:
+    from filmwright.engine.wan import wan_dtypes, wan_folder
+    from filmwright.weights.places import places
+    from filmwright.weights.wan_sketch import WanSketch
 
-    folder, _ = wan_folder(request.model, device, weights)
+    if as_published and weights is None and model not in places():
+        return WanSketch(model, device, *wan_dtypes(device))
+    return wan_folder(model, device, weights)[0]
+
+
+def _wan_plan(request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int) -> Plan:
+    device = folder.device
     sizes = folder.sizes()
     works = _wan_works(folder, request)
     base = _base(device)
     denoisers = sizes["transformer"] + sizes.get("transformer_2", 0)
     pictured = any(isinstance(c, Keyframe) for c in request.controls)
-    encode = {"text": sizes["text"] + works["text"].bytes}
+    text = 2 * sizes["text_block"] + READING if strategy.nets == "streamed" else sizes["text"]
+    encode = {"text": text + works["text"].bytes}
     if pictured:
         encode["vae"] = sizes["vae"] + works["pictures"].bytes
         encode["eye"] = 2 * sizes.get("eye", 0)
@@ -113,7 +134,7 @@ def _wan_plan(request: Request, device: str, weights: Path | None, strategy: Str
 
 @lru_cache(maxsize=4)
 @torch.no_grad()
-def _wan_works(folder: Any, request: Request) -> dict[str, Work]:
+def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
     """What each part of a run on Wan computes."""
     from filmwright.engine.wan import given_frames, latent_shape
     from filmwright.models.wan import WanTransformer

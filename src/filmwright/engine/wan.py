@@ -10,7 +10,7 @@ Axes: b batch, c channels, t latent frames, h rows, w columns of latents; l word
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
-from filmwright.engine.stream import StreamedBlocks
+from filmwright.engine.stream import StreamedBlocks, StreamedList
 from filmwright.media.image import load_image
 from filmwright.models.attention import attend_in_blocks
 from filmwright.models.wan import Context, WanTransformer
@@ -40,6 +40,7 @@ from filmwright.weights.lora import adapt, read_lora
 from filmwright.weights.places import hashed, place_of
 from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
+from filmwright.weights.wan_sketch import WanSketch
 
 __all__ = [
     "Expert",
@@ -201,7 +202,7 @@ class WanRunner:
 
     def prepare(self, request: Request) -> tuple[Tensor, Given | None, Tensor | None]:
         """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens."""
-        words = self._net("text", self.folder.text)([request.prompt, request.negative])
+        words = self._words([request.prompt, request.negative])
         shown = {c.at: c.image.path for c in request.controls if isinstance(c, Keyframe)}
         if not shown:
             return words, None, None
@@ -223,6 +224,17 @@ class WanRunner:
         if not self.folder.has_eye:
             return words, given, None
         return words, given, self._net("eye", self.folder.eye)([Image.fromarray(p) for p in pictures])
+
+    def _words(self, prompts: list[str]) -> Tensor:
+        """Features of prompts [b, 512, d]."""
+        if self.strategy.nets != "streamed":
+            return self._net("text", self.folder.text)(prompts)
+        text = self.folder.text_outside()
+        stack: Any = text.encoder.encoder
+        stream = StreamedBlocks(list(stack.block), self.folder.text_block, self.folder.device)
+        stack.block = StreamedList(stream)
+        with closing(stream):
+            return text(prompts)
 
     def denoise(
         self,
@@ -308,12 +320,19 @@ class WanRunner:
             yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
 
 
-def latent_shape(folder: WanFolder, request: Request) -> tuple[int, int, int, int, int]:
+def latent_shape(folder: WanFolder | WanSketch, request: Request) -> tuple[int, int, int, int, int]:
     """Of a request's latents [1, c, t, h, w]."""
     config = folder.vae_config
     factor = 8 * config.patch
     frames = (request.num_frames - 1) // GROUP + 1
     return (1, config.channels, frames, request.height // factor, request.width // factor)
+
+
+def wan_dtypes(device: str) -> tuple[torch.dtype, torch.dtype]:
+    """What Wan's transformers and its VAE run in; a CPU convolves in fp32."""
+    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
+    dtype = torch.bfloat16 if native else torch.float32
+    return dtype, torch.float32 if device == "cpu" else dtype
 
 
 @lru_cache(maxsize=1)
@@ -329,11 +348,8 @@ def wan_folder(
     card = load_card(model)
     place = hashed(weights) if weights else place_of(model)
     hashes = place.check()
-    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
-    dtype = torch.bfloat16 if native else torch.float32
-    folder = WanFolder(
-        place.path, device=device, dtype=dtype, vae_dtype=torch.float32 if device == "cpu" else dtype
-    )
+    dtype, vae_dtype = wan_dtypes(device)
+    folder = WanFolder(place.path, device=device, dtype=dtype, vae_dtype=vae_dtype)
     if (folder.boundary is not None) != (card.boundary is not None):
         experts = "two experts" if folder.boundary is not None else "one transformer"
         raise WeightsError(f"{place.path} holds {experts}, which is not {model!r}: add it under its own name")

@@ -181,7 +181,9 @@ class Upsample(nn.Module):
             else:
                 y = self.time_conv(x, memory).unflatten(1, (2, -1))  # [b, 2, c, t, h, w]
                 x = y.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)
-        return per_frame(self.resample, x)
+                del y
+        grown = [per_frame(self.resample, frame) for frame in x.split(1, dim=2)]  # one is large enough
+        return grown[0] if len(grown) == 1 else torch.cat(grown, dim=2)
 
 
 class AverageDown(nn.Module):
@@ -267,9 +269,16 @@ class Net(nn.Module):
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """One chunk [b, c, t, h, w]; the first of a clip is one frame."""
         x = self.conv1(x, memory)
-        for row in self.order:
-            for layer in getattr(self, row):
-                x = layer(x, memory)
+        for layer in self.layers():
+            x = layer(x, memory)
+        return self.leave(x, memory)
+
+    def layers(self) -> list[nn.Module]:
+        """All layers but the first and the head, in order."""
+        return [layer for row in self.order for layer in getattr(self, row)]
+
+    def leave(self, x: Tensor, memory: Memory) -> Tensor:
+        """The head."""
         return self.head["2"](F.silu(self.head["0"](x), inplace=True), memory)  # type: ignore[no-any-return]
 
     def _middle(self, width: int) -> nn.ModuleList:
@@ -305,7 +314,7 @@ class Encoder(Net):
 
 
 class Decoder(Net):
-    """Latents to pixels."""
+    """Latents to pixels. Where time does not grow any more, frames go through one by one: there they are largest."""
 
     order = ("middle", "upsamples")
 
@@ -328,6 +337,22 @@ class Decoder(Net):
         self.middle = self._middle(widths[0])
         self.upsamples = nn.ModuleList(levels)
         self.head = self._head(widths[-1], 3 * config.patch**2)
+        levels_left = doubles[::-1].index(True) + 1  # after the last one that doubles time
+        self.by_frame = levels_left if config.shortcuts else levels_left * (config.blocks + 2) - 1  # layers
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """One chunk of latents [b, c, t, h, w] -> [b, 3*p*p, t', H, W]; the first of a clip is one frame."""
+        x = self.conv1(x, memory)
+        layers = self.layers()
+        for layer in layers[: -self.by_frame]:
+            x = layer(x, memory)
+        parts = []
+        for frame in x.split(1, dim=2):
+            y = frame
+            for layer in layers[-self.by_frame :]:
+                y = layer(y, memory)
+            parts.append(self.leave(y, memory))
+        return torch.cat(parts, dim=2)
 
 
 class WanVAE(nn.Module):

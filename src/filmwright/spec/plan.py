@@ -19,7 +19,7 @@ class Strategy:
 
     nets: Literal["held", "staged", "streamed"] = "held"
     """held: all in memory, and kept for the next clip. staged: each when its phase begins, dropped when it ends.
-    streamed: staged, and of the denoiser two blocks at a time, the next being read while one computes."""
+    streamed: staged, and of text encoder and denoiser two blocks at a time, the next being read while one computes."""
 
     @property
     def said(self) -> str:
@@ -27,7 +27,7 @@ class Strategy:
         return {
             "held": "all nets held in memory",
             "staged": "each net loaded for its phase and dropped after it",
-            "streamed": "each net loaded for its phase, the denoiser two blocks at a time",
+            "streamed": "each net loaded for its phase, two blocks at a time",
         }[self.nets]
 
 

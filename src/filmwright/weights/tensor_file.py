@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from io import RawIOBase
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from filmwright.spec.errors import WeightsError
 
-__all__ = ["TensorPlace", "read_tensor", "tensor_places"]
+__all__ = ["TensorPlace", "read_rows", "read_tensor", "tensor_places"]
 
 PIECE = 1 << 22  # elements converted at a time
 MAX_HEADER = 100_000_000  # bytes, as the format's own library has it
@@ -113,6 +113,14 @@ def read_tensor(place: TensorPlace, dtype: torch.dtype | None = None) -> Tensor:
     except OSError as error:
         raise WeightsError(f"weights file {place.path} cannot be read ({error.strerror or error})") from error
     return tensor
+
+
+def read_rows(place: TensorPlace, rows: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+    """Rows of a matrix [n, columns], one read each; see `read_tensor`."""
+    width = math.prod(place.shape[1:])
+    step = width * place.dtype.itemsize
+    parts = [replace(place, start=place.start + row * step, shape=(1, *place.shape[1:])) for row in rows]
+    return torch.cat([read_tensor(part, dtype) for part in parts])
 
 
 def _read_into(file: RawIOBase, flat: Tensor) -> None:

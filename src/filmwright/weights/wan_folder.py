@@ -26,13 +26,28 @@ from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
-from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
+from filmwright.weights.tensor_file import TensorPlace, read_rows, read_tensor, tensor_places
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 
-__all__ = ["WanEye", "WanFolder", "WanText", "running_dtype", "wan_names"]
+__all__ = ["WanEye", "WanFolder", "WanText", "running_dtype", "transformers_library", "wan_names"]
 
 WORDS = 512  # tokens a prompt
+WORD_VECTORS = ("shared.weight", "encoder.embed_tokens.weight")  # one table under either name
+TEXT_BLOCKS = "encoder.block."
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
+
+
+class _RowsOfFile(nn.Module):
+    """Word vectors that stay in their file: of a quarter of a million, a prompt needs those of its own words."""
+
+    def __init__(self, place: TensorPlace, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.place, self.device, self.dtype = place, device, dtype
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Words [b, l] -> vectors [b, l, d]."""
+        words, at = torch.unique(ids, return_inverse=True)
+        return read_rows(self.place, words.tolist(), self.dtype).to(self.device)[at]
 
 
 class WanEye:
@@ -55,8 +70,8 @@ class WanEye:
 class WanText:
     """UMT5 as Wan uses it: prompts cleaned, 512 tokens, features zero where the prompt has ended."""
 
-    def __init__(self, encoder: nn.Module, tokenizer: Any) -> None:
-        self.encoder, self.tokenizer = encoder, tokenizer
+    def __init__(self, encoder: nn.Module, tokenizer: Any, device: str) -> None:
+        self.encoder, self.tokenizer, self.device = encoder, tokenizer, device
 
     @torch.inference_mode()
     def __call__(self, prompts: list[str]) -> Tensor:
@@ -69,9 +84,8 @@ class WanText:
             return_attention_mask=True,
             return_tensors="pt",
         )
-        device = next(self.encoder.parameters()).device
-        mask = tokens.attention_mask.to(device)
-        features: Tensor = self.encoder(tokens.input_ids.to(device), mask).last_hidden_state
+        mask = tokens.attention_mask.to(self.device)
+        features: Tensor = self.encoder(tokens.input_ids.to(self.device), mask).last_hidden_state
         spoken: Tensor = features * mask[..., None].to(features.dtype)
         return spoken
 
@@ -163,18 +177,43 @@ class WanFolder:
             WeightsError: it is not whole, or transformers is not installed.
         """
         folder = self.folder / "text_encoder"
-        encoder = self.text_shell()
+        encoder = self.text_shell().to(self.dtype)
         placed = {k: read_tensor(p, self.dtype).to(self.device) for k, p in _places(folder).items()}
         encoder.load_state_dict(placed, strict=False, assign=True)
         encoder.tie_weights()  # type: ignore[operator]
         if missing := [k for k, p in encoder.named_parameters() if p.is_meta]:
             raise WeightsError(f"{folder} does not hold this net: {listed(missing)} missing")
         encoder.eval().requires_grad_(False)
-        return WanText(encoder, _pretrained(_library().AutoTokenizer, self.folder / "tokenizer"))
+        tokenizer = _pretrained(transformers_library().AutoTokenizer, self.folder / "tokenizer")
+        return WanText(encoder, tokenizer, self.device)
+
+    def text_outside(self) -> WanText:
+        """The text encoder without the weights of its blocks; of its words' vectors it reads those of a prompt."""
+        folder = self.folder / "text_encoder"
+        places = _places(folder)
+        shell: Any = self.text_shell().to(self.dtype)
+        table = next(places[k] for k in WORD_VECTORS if k in places)
+        rows = _RowsOfFile(table, self.device, self.dtype)
+        shell.shared = shell.encoder.embed_tokens = rows
+        outside = {k: p for k, p in places.items() if not k.startswith(TEXT_BLOCKS) and k not in WORD_VECTORS}
+        placed = {k: read_tensor(p, self.dtype).to(self.device) for k, p in outside.items()}
+        shell.load_state_dict(placed, strict=False, assign=True)
+        shell.eval().requires_grad_(False)
+        tokenizer = _pretrained(transformers_library().AutoTokenizer, self.folder / "tokenizer")
+        return WanText(shell, tokenizer, self.device)
+
+    def text_block(self, block: int) -> dict[str, Tensor]:
+        """The weights of one block of the text encoder, by their names within it, on the host."""
+        head = f"{TEXT_BLOCKS}{block}."
+        return {
+            k.removeprefix(head): read_tensor(place, self.dtype)
+            for k, place in _places(self.folder / "text_encoder").items()
+            if k.startswith(head)
+        }
 
     def text_shell(self) -> nn.Module:
         """The text encoder without its weights, on the meta device."""
-        library = _library()
+        library = transformers_library()
         config = _pretrained(library.UMT5Config, self.folder / "text_encoder")
         with torch.device("meta"):
             shell: nn.Module = library.UMT5EncoderModel(config)
@@ -188,19 +227,23 @@ class WanFolder:
         """
         if not self.has_eye:
             raise WeightsError("this variant of Wan has no image encoder")
-        library = _library()
+        library = transformers_library()
         tower = _pretrained(library.CLIPVisionModel, self.folder / "image_encoder", dtype=self.dtype)
         look = _pretrained(library.CLIPImageProcessor, self.folder / "image_processor")
         return WanEye(tower.to(self.device), look)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each net as it runs: text, eye, transformer, transformer_2, vae; and block, one of a transformer."""
+        """Bytes as they run: text, eye, transformer, transformer_2, vae; and of one block: block, text_block."""
         found = {"text": _plain_bytes(_places(self.folder / "text_encoder"), self.dtype)}
         if self.has_eye:
             found["eye"] = _plain_bytes(_places(self.folder / "image_encoder"), self.dtype)
         for name, places in zip(("transformer", "transformer_2"), self.expert_places, strict=False):
             found[name] = _bytes(places, self.dtype)
         found["vae"] = _bytes(self.vae_places, self.vae_dtype)
+        text = _places(self.folder / "text_encoder")
+        found["text_block"] = _plain_bytes(
+            {k: p for k, p in text.items() if k.startswith(f"{TEXT_BLOCKS}0.")}, self.dtype
+        )
         first = {k: v for k, v in self.expert_places[0].items() if k.startswith("blocks.0.")}
         found["block"] = _bytes(first, self.dtype)
         return found
@@ -331,7 +374,12 @@ def _pretrained(kind: Any, folder: Path, **options: Any) -> Any:
     return found.eval().requires_grad_(False) if isinstance(found, nn.Module) else found
 
 
-def _library() -> Any:
+def transformers_library() -> Any:
+    """The module `transformers`, quiet.
+
+    Raises:
+        WeightsError: it is not installed.
+    """
     try:
         import transformers
     except ImportError as error:
