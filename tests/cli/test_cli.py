@@ -78,6 +78,8 @@ BAD = [
     (["evaluate", "--out", "r", "--reader", "nowhere"], "train reader"),
     (["evaluate", "--out", "r", "--model", "wan2.1-t2v-14b"], "no truth"),
     (["models", "show", "nonsense"], "unknown model"),
+    (["generate", "x", "--cache", "0.1"], "takes no --cache"),
+    (["generate", "x", "--model", "wan2.1-t2v-1.3b", "--cache", "2"], "--cache 2 is out of range"),
     (["generate", "x", "--memory", "much"], "no amount of memory"),
     (["generate", "x", "--memory", "100MB"], "allow --memory"),
     (["plan", "x", "--size", "250x160"], "256x160"),

@@ -57,6 +57,12 @@ def generate(
             metavar="FILE[=WEIGHT]", help="A LoRA; several with several --lora. @high, @low: for one expert."
         ),
     ] = None,
+    cache: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CHANGE", help="Save steps that change less than this, such as 0.1; 0 is exact."
+        ),
+    ] = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +113,7 @@ def generate(
         last_image=last_image,
         camera=camera,
         loras=lora,
+        cache=cache,
         base=earlier.request if earlier else None,
     )
     if out is None:

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     last_image: Path | str
     camera: str
     loras: list[str | Path]
+    cache: float
 
 
 def generate(

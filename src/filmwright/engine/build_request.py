@@ -72,6 +72,7 @@ def build_request(
     last_image: Path | str | None = None,
     camera: str | None = None,
     loras: Iterable[str | Path] | None = None,
+    cache: float | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -93,6 +94,7 @@ def build_request(
         last_image: the last frame.
         camera: a named camera move on the model's card; if None, the one that a new prompt names, if it names one.
         loras: LoRA files, each as PATH, PATH=WEIGHT or, for one of two experts, PATH=WEIGHT@high or @low.
+        cache: how little a step may change to be saved, 0 to 1; 0 is exact.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -134,6 +136,7 @@ def build_request(
         loras=(base.loras if base else ())
         if loras is None
         else tuple(parse_lora(str(text)) for text in loras),
+        cache=_given(cache, base.cache if base else 0.0),
     )
     check_request(request, card)
     try:
@@ -173,6 +176,12 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     _check_name("sampler", request.sampler, card.samplers)
     _check_controls(request, card)
     _check_loras(request, card)
+    if request.cache and card.family != "wan":
+        raise BadRequest(f"model {card.name!r} takes no --cache: its steps are few and quick")
+    if not 0 <= request.cache <= 1:
+        raise BadRequest(
+            f"--cache {request.cache:g} is out of range: 0 is exact, 0.05 to 0.15 saves about half"
+        )
 
 
 def check_device(device: str | None) -> None:

@@ -55,6 +55,10 @@ class Runner(Protocol):
     def hashes(self) -> dict[str, str]:
         """Weights -> SHA-256."""
 
+    @property
+    def proofs(self) -> Mapping[str, Mapping[str, float]]:
+        """How far each inexact means of the last `denoise` was from the exact one."""
+
     def findings(self, request: Request) -> Sequence[Finding]:
         """What the user should know of the prompt before the run."""
 
@@ -173,6 +177,7 @@ def generate_clip(
         weights=runner.hashes,
         timings=clock.seconds,
         memory=clock.peaks,
+        proofs=runner.proofs,
         warnings=said,
         frames_digest=blake3(np.ascontiguousarray(frames).tobytes()).hexdigest(),
     )
@@ -198,6 +203,14 @@ def _denoise(runner: Runner, request: Request, clock: _Clock, journal: Journal) 
     give_back(clock.device)
     with clock.stage("denoise", request.steps, before=min(journal.kept, request.steps)) as step:
         latents = runner.denoise(request, prepared, step, journal.through)
+    if runner.proofs.get("cache", {}).get("dropped"):
+        off = runner.proofs["cache"]["difference"]
+        journal.tell(
+            "cache-dropped",
+            f"--cache {request.cache:g} was dropped: the pass that it would have saved first was {off:.0%} off",
+        )
+    if request.cache and journal.kept:
+        journal.tell("cache-cold", "the cache began anew when the run went on: the frames are not to the bit")
     del prepared
     give_back(clock.device)
     journal.keep_latents(latents)

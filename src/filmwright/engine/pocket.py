@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class PocketRunner:
     """Runs requests on a backbone; see `engine.generate.Runner`."""
 
     backbone: Backbone
+    proofs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # nothing here is inexact
 
     @property
     def hashes(self) -> dict[str, str]:

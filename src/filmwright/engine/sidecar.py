@@ -34,7 +34,7 @@ DECIDING = ("torch", "numpy", "av")  # packages that pixels depend on
 
 class Sidecar(BaseModel):
     """What a clip was made from: the request and its digest, weights (name -> SHA-256), versions; and what it took:
-    seconds and peak bytes a stage.
+    seconds and peak bytes a stage, and how far from the exact result each inexact means was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +48,7 @@ class Sidecar(BaseModel):
     versions: dict[str, str] = {}
     timings: dict[str, float] = {}
     memory: dict[str, int] = {}
+    proofs: dict[str, dict[str, float]] = {}
     warnings: tuple[str, ...] = ()
 
     def text(self) -> str:
@@ -72,6 +73,7 @@ def make_sidecar(
     weights: Mapping[str, str],
     timings: Mapping[str, float],
     memory: Mapping[str, int] | None = None,
+    proofs: Mapping[str, Mapping[str, float]] | None = None,
     warnings: Iterable[str] = (),
     frames_digest: str | None = None,
 ) -> Sidecar:
@@ -85,6 +87,7 @@ def make_sidecar(
         versions=runtime_versions(),
         timings={stage: round(seconds, 4) for stage, seconds in timings.items()},
         memory=dict(memory or {}),
+        proofs={name: dict(proof) for name, proof in (proofs or {}).items()},
         warnings=tuple(warnings),
     )
 

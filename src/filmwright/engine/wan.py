@@ -25,6 +25,7 @@ from torch import Tensor
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
+from filmwright.engine.cache import FirstBlockCache
 from filmwright.engine.stream import StreamedBlocks, StreamedList
 from filmwright.media.image import load_image
 from filmwright.models.attention import attend_in_blocks
@@ -54,6 +55,8 @@ __all__ = [
 ]
 
 N = TypeVar("N")
+Pass = Callable[[WanTransformer, Tensor, Tensor, Context], Tensor]
+"""Net, latents, levels and context to a velocity."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,6 +133,7 @@ def denoise_wan(
     picture: Tensor | None = None,
     on_step: OnStep | None = None,
     through: Callable[[Denoise], Denoise] | None = None,
+    cache: Callable[[], Pass] | None = None,
 ) -> Tensor:
     """Clean latents [1, c, t, h, w].
 
@@ -144,6 +148,7 @@ def denoise_wan(
         picture: CLIP's tokens [1, m, d] for variants with an eye.
         on_step: is told after each step.
         through: the sampler is given `through(denoiser)`, or the denoiser itself.
+        cache: makes what runs the passes of one kind, such as a `FirstBlockCache`; the net itself runs them without.
 
     Raises:
         ValueError: no experts, or experts that leave levels to nobody.
@@ -151,9 +156,9 @@ def denoise_wan(
     if not experts or experts[-1].down_to > 0:
         raise ValueError("the last expert must reach down to level 0")
     given = given or Given()
-    now: dict[int, tuple[WanTransformer, Context, Context | None]] = {}
+    now: dict[int, tuple[WanTransformer, Context, Context | None, Pass, Pass]] = {}
 
-    def begun(index: int) -> tuple[WanTransformer, Context, Context | None]:
+    def begun(index: int) -> tuple[WanTransformer, Context, Context | None, Pass, Pass]:
         if index not in now:
             now.clear()  # an expert is done when the next one begins
             net = experts[index].net()
@@ -162,20 +167,22 @@ def denoise_wan(
                 net,
                 net.context(words, picture),
                 net.context(negative, picture) if guided else None,
+                cache() if cache else _exact,
+                cache() if cache else _exact,
             )
         return now[index]
 
     def velocity(x: Tensor, levels: Tensor) -> Tensor:
         level = float(levels.max())
         index = next(i for i, e in enumerate(experts) if level >= e.down_to)
-        net, prompted, unprompted = begun(index)
+        net, prompted, unprompted, run, run_plain = begun(index)
         seen = x if given.channels is None else torch.cat([x, given.channels.to(x)], dim=1)
         seen = seen.to(net.patch_embedding.weight.dtype)
         told = levels if given.given is not None else levels[:, :1]
-        v: Tensor = net(seen, told, prompted).to(x.dtype)
+        v = run(net, seen, told, prompted).to(x.dtype)
         if unprompted is None:
             return v
-        plain: Tensor = net(seen, told, unprompted).to(x.dtype)
+        plain = run_plain(net, seen, told, unprompted).to(x.dtype)
         return plain + experts[index].guidance * (v - plain)
 
     x, levels = noise, None
@@ -186,6 +193,10 @@ def denoise_wan(
     return SAMPLERS[sampler](model, x, times, levels=levels, on_step=on_step)
 
 
+def _exact(net: WanTransformer, x: Tensor, levels: Tensor, context: Context) -> Tensor:
+    return net(x, levels, context)  # type: ignore[no-any-return]
+
+
 class WanRunner:
     """Runs requests on Wan's nets; see `engine.generate.Runner`."""
 
@@ -194,6 +205,7 @@ class WanRunner:
     ) -> None:
         self.card, self.folder, self.hashes = card, folder, hashes
         self.strategy = strategy or Strategy()
+        self.proofs: dict[str, dict[str, float]] = {}
         self._held: dict[str, Any] = {}
 
     def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
@@ -251,12 +263,18 @@ class WanRunner:
         reaches = (0.0,) if self.folder.boundary is None else (self.folder.boundary, 0.0)
         shape = latent_shape(self.folder, request)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
+        caches: list[FirstBlockCache] = []
+
+        def cache() -> FirstBlockCache:
+            caches.append(FirstBlockCache(request.cache))
+            return caches[-1]
+
         with ExitStack() as stack:
             experts = [
                 Expert(net=partial(self._expert, index, request, stack), guidance=guidance, down_to=down_to)
                 for index, (guidance, down_to) in enumerate(zip(guidances, reaches, strict=False))
             ]
-            return denoise_wan(
+            latents = denoise_wan(
                 experts,
                 words[:1],
                 words[1:],
@@ -267,7 +285,10 @@ class WanRunner:
                 picture=tokens,
                 on_step=on_step,
                 through=through,
+                cache=cache if request.cache else None,
             )
+        self.proofs = {"cache": _proof(caches)} if caches else {}
+        return latents
 
     def _expert(self, index: int, request: Request, stack: ExitStack) -> WanTransformer:
         """The transformer of an expert, with the request's LoRAs until `stack` closes; closes what was on it."""
@@ -318,6 +339,17 @@ class WanRunner:
         for z in latents.to(dtype).split(1, dim=2):
             frames = vae.decode_chunk(z, memory)[0].float()
             yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+
+def _proof(caches: Sequence[FirstBlockCache]) -> dict[str, float]:
+    """What caches have saved, and how far the first saved pass of the worst was from the exact one."""
+    differences = [c.difference for c in caches if c.difference is not None]
+    return {
+        "passes": sum(c.passes for c in caches),
+        "saved": sum(c.saved for c in caches),
+        "dropped": sum(c.dropped for c in caches),
+        "difference": max(differences, default=0.0),
+    }
 
 
 def latent_shape(folder: WanFolder | WanSketch, request: Request) -> tuple[int, int, int, int, int]:

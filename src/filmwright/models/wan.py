@@ -15,18 +15,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Attend", "Context", "WanConfig", "WanTransformer", "wan_rotations"]
+__all__ = ["Attend", "Context", "Reuse", "WanConfig", "WanTransformer", "wan_rotations"]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(e)) v of [b, g, n, e], [b, g, m, e], [b, g, m, e] -> [b, g, n, e]."""
 Context = list[tuple[Tensor, ...]]
 """A layer: keys and values [b, g, l, e] of the words, and of the picture if there is one."""
+
+
+class Reuse(Protocol):
+    """What may save a pass most of its blocks."""
+
+    def after_first(self, before: Tensor, tokens: Tensor) -> Tensor | None:
+        """Tokens [b, n, d] before and after the first block -> those after the last, or None: compute them."""
+
+    def after_last(self, tokens: Tensor) -> None:
+        """Is told the tokens after the last block, if they were computed."""
+
 
 PATCH = (1, 2, 2)
 FREQUENCIES = 256  # of the sinusoid that a level becomes
@@ -255,23 +266,39 @@ class WanTransformer(nn.Module):
         """The blocks, in order."""
         return cast("Iterable[Block]", self.blocks) if self.stream is None else self.stream()
 
-    def forward(self, x: Tensor, levels: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, levels: Tensor, context: Context, reuse: Reuse | None = None) -> Tensor:
         """Velocity `noise - x_0` [b, c_out, t, h, w].
 
         Args:
             x: noisy latents, with what they are conditioned on as further channels [b, c_in, t, h, w].
             levels: 0 clean to 1 noise, one for all [b, 1] or one a latent frame [b, t].
             context: as `context` gives it.
+            reuse: may save all blocks but the first.
         """
         grid = (x.shape[2], x.shape[3] // PATCH[1], x.shape[4] // PATCH[2])
         rotations = wan_rotations(grid, self.config.head_dim, x.device)
         tokens = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()  # [b, n, d]
         time = self.time_embedding(self._wave(levels)).to(tokens.dtype)  # [b, f, d]
         modulation = self.time_projection(time).unflatten(-1, (6, -1)).float()  # [b, f, 6, d]
-        for block, layer in zip(self.layers(), context, strict=True):
-            tokens = block(tokens, modulation, layer, rotations, self.attend)
+        tokens = self._blocks(tokens, modulation, context, rotations, reuse)
         patches = self.head(tokens, time).unflatten(1, grid).unflatten(-1, (*PATCH, -1))  # b t h w 1 2 2 c
         return patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)  # type: ignore[no-any-return]
+
+    def _blocks(
+        self, tokens: Tensor, modulation: Tensor, context: Context, rotations: Tensor, reuse: Reuse | None
+    ) -> Tensor:
+        """Tokens [b, n, d] through all blocks, or through the first if `reuse` knows the rest."""
+        for index, (block, layer) in enumerate(zip(self.layers(), context, strict=True)):
+            before = tokens
+            tokens = block(tokens, modulation, layer, rotations, self.attend)
+            if index == 0 and reuse is not None:
+                known = reuse.after_first(before, tokens)
+                if known is not None:
+                    return known
+            del before
+        if reuse is not None:
+            reuse.after_last(tokens)
+        return tokens
 
     def _wave(self, levels: Tensor) -> Tensor:
         """Levels [b, f] -> sinusoids [b, f, 256] in the dtype of the net."""

@@ -104,6 +104,9 @@ class Request(Frozen):
     guidance: float = Field(ge=0.0, le=100.0)
     controls: tuple[Control, ...] = ()
     loras: tuple[LoraRef, ...] = ()
+    cache: float = Field(
+        default=0.0, ge=0.0, le=1.0
+    )  # change below which a step is saved; 0: every step is exact
 
     @property
     def shape(self) -> VideoShape:
@@ -118,6 +121,8 @@ class Request(Frozen):
         """SHA-256 (hex) of the canonical JSON less the places of files, whose own digests say which they are."""
         places: dict[str, Any] = {"controls": {"__all__": {"image": {"path"}, "clip": {"path"}}}}
         places["loras"] = {"__all__": {"path"}} if self.loras else True  # none: as before there were any
+        if not self.cache:
+            places["cache"] = True
         return hashlib.sha256(_compact(self.model_dump(mode="json", exclude=places)).encode()).hexdigest()
 
 
