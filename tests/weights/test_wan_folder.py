@@ -13,7 +13,8 @@ from filmwright.engine.wan import Expert, WanRunner, denoise_wan
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.weights.card import load_card
-from filmwright.weights.wan_folder import WanFolder, clean
+from filmwright.weights.wan_folder import WanFolder
+from filmwright.weights.wan_text import clean
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
@@ -77,7 +78,7 @@ def test_the_same_words_give_the_same_frames(pipeline: diffusers.WanPipeline, fo
         return_dict=False,
     )[0]
     pipeline.scheduler.set_timesteps(3)
-    said = nets.text()([PROMPT, NEGATIVE])
+    said = nets.text.load()([PROMPT, NEGATIVE])
     assert not said[0, 10:].any()
     latents = denoise_wan(
         [Expert(net=lambda: net, guidance=4.0)],
@@ -134,8 +135,8 @@ def test_sizes_are_those_of_the_nets_and_nothing_is_loaded_for_them(folder: Path
     assert told["transformer"] == size(nets.transformer())
     assert told["vae"] == size(nets.vae())
     assert told["block"] == size(nets.transformer().blocks[1])
-    assert told["text"] == pytest.approx(size(nets.text().encoder), rel=0.02)  # one table is shared
-    assert told["text_block"] == size(nets.text().encoder.encoder.block[0])
+    assert told["text"] == pytest.approx(size(nets.text.load().encoder))
+    assert told["text_block"] == size(nets.text.load().encoder.block[0])
     assert "eye" not in told
 
 
@@ -152,13 +153,13 @@ def test_words_are_told_alike_whether_the_encoder_is_held_or_streamed(folder: Pa
     held, streamed = (words_of(files, nets, prompts) for nets in ("held", "streamed"))
     assert torch.equal(held, streamed)
     theirs = transformers.UMT5EncoderModel.from_pretrained(folder / "text_encoder")
-    tokens = files.text().tokenizer(
-        ["a red ball & a cube"], padding="max_length", max_length=512, return_tensors="pt"
-    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokens = tokenizer(clean(PROMPT), padding="max_length", max_length=512, return_tensors="pt")
     with torch.inference_mode():
         wanted = theirs(tokens.input_ids, tokens.attention_mask).last_hidden_state
     kept = tokens.attention_mask[0].bool()
     torch.testing.assert_close(held[0][kept], wanted[0][kept])
+    assert not held[0][~kept].any()
 
 
 def test_prompts_are_cleaned() -> None:

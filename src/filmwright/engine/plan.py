@@ -47,6 +47,10 @@ class Work:
     products: float = 0.0
     convolutions: float = 0.0
 
+    def seconds(self, rates: tuple[float, float]) -> float:
+        """At operations a second of products and of convolutions."""
+        return self.products / rates[0] + self.convolutions / rates[1]
+
 
 def plan_for(
     request: Request,
@@ -123,11 +127,11 @@ def _wan_plan(request: Request, folder: WanFolder | WanSketch, strategy: Strateg
             base + one + works["denoise"].bytes,
             base + sizes["vae"] + decode,
         )
-    looking = _seconds(works["pictures"], device, folder.vae_dtype) if pictured else 0.0
+    rates = _rates(device, folder.dtype, folder.vae_dtype)
     seconds = (
-        _seconds(works["text"], device, folder.dtype) + looking,
-        _seconds(works["denoise"], device, folder.dtype),
-        _seconds(works["decode"], device, folder.vae_dtype),
+        works["text"].seconds(rates) + (works["pictures"].seconds(rates) if pictured else 0.0),
+        works["denoise"].seconds(rates),
+        works["decode"].seconds(rates),
     )
     return _plan(request, device, folder.dtype, strategy, peaks, seconds, free)
 
@@ -139,14 +143,15 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
     from filmwright.engine.wan import given_frames, latent_shape
     from filmwright.models.wan import WanTransformer
     from filmwright.models.wan_vae import Memory, WanVAE
-    from filmwright.weights.wan_folder import WORDS, running_dtype
+    from filmwright.weights.wan_folder import running_dtype
+    from filmwright.weights.wan_text import WORDS
 
     config, shape = folder.configs[0], latent_shape(folder, request)
     works: dict[str, Work] = {}
     with torch.device("meta"):
-        text = folder.text_shell().to(folder.dtype)
-        ids = torch.zeros(2, WORDS, dtype=torch.long)
-        works["text"] = _work(folder.device, (text,), lambda: text(ids, torch.ones_like(ids)))
+        text = folder.text.shell()
+        ids = torch.zeros(1, WORDS, dtype=torch.long)
+        works["text"] = _work(folder.device, (text,), lambda: [text(ids), text(ids)])
         net = WanTransformer(config)
         for name, p in net.named_parameters():
             p.data = p.data.to(running_dtype(name, folder.dtype))
@@ -173,23 +178,20 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
         )
         vae = WanVAE(folder.vae_config).to(folder.vae_dtype)
 
-        def decode(count: int) -> Callable[[], object]:
-            def run() -> object:
-                memory: Memory = {}
-                latents = torch.zeros(*shape[:2], count, *shape[3:], dtype=folder.vae_dtype)
-                for z in latents.split(1, dim=2):
-                    vae.decode_chunk(z, memory).float()
-                return memory
+        chunks: list[tuple[int, int]] = []  # operations after each
 
-            return run
-
-        first, two, three = (_work(folder.device, (vae,), decode(min(n, shape[2]))) for n in (1, 2, 3))
-        more = max(shape[2] - 2, 0)  # all chunks but the first two take what the third takes
-        works["decode"] = Work(
-            bytes=max(first.bytes, two.bytes, three.bytes),
-            products=two.products + more * (three.products - two.products),
-            convolutions=two.convolutions + more * (three.convolutions - two.convolutions),
+        with Trace(vae, device=folder.device) as trace:
+            memory: Memory = {}
+            for _ in range(min(shape[2], 3)):
+                z = torch.zeros(*shape[:2], 1, *shape[3:], dtype=folder.vae_dtype)
+                vae.decode_chunk(z, memory).float()
+                chunks.append((trace.product_flops, trace.convolution_flops))
+        more = max(shape[2] - 3, 0)  # all later chunks take what the third takes
+        products, convolutions = (
+            last + more * (last - before)
+            for last, before in zip(chunks[-1], chunks[max(len(chunks) - 2, 0)], strict=True)
         )
+        works["decode"] = Work(bytes=trace.peak, products=products, convolutions=convolutions)
         shown = sorted(c.at for c in request.controls if isinstance(c, Keyframe))
         if shown:
             picture = torch.zeros(1, 3, request.height, request.width, dtype=folder.vae_dtype)
@@ -244,7 +246,8 @@ def _pocket_plan(request: Request, device: str, weights: Path | None, free: int)
     decode = Work(bytes=chunk.bytes, convolutions=chunk.convolutions * chunks)
     base = _base(device) + held
     peaks = (base, base + step.bytes, base + decode.bytes + _video_bytes(request, device))
-    seconds = (0.1, _seconds(step, device, dtype), _seconds(decode, device, dtype))
+    rates = _rates(device, dtype, dtype)
+    seconds = (0.1, step.seconds(rates), decode.seconds(rates))
     return _plan(request, device, dtype, STRATEGIES[0], peaks, seconds, free)
 
 
@@ -297,20 +300,15 @@ def _base(device: str) -> int:
     return resident(device) + (KERNELS if device == "cpu" else 0)
 
 
-def _seconds(work: Work, device: str, dtype: torch.dtype) -> float:
-    products, convolutions = _rates(device, dtype)
-    return work.products / products + work.convolutions / convolutions
-
-
 @lru_cache(maxsize=4)
-def _rates(device: str, dtype: torch.dtype) -> tuple[float, float]:
-    """Operations a second of products and convolutions, as a net gets them out of this machine; takes 0.2 s."""
+def _rates(device: str, dtype: torch.dtype, vae_dtype: torch.dtype) -> tuple[float, float]:
+    """Operations a second of products and convolutions, as a net gets them out of this machine; takes 0.1 s."""
     if device != "cpu":
         return GPU_FLOPS, GPU_FLOPS / 3
     a = torch.randn(512, 1024).to(dtype)
     b = torch.randn(1024, 1024).to(dtype)
-    x = torch.randn(1, 64, 4, 48, 48).to(dtype)
-    w = torch.randn(64, 64, 3, 3, 3).to(dtype)
+    x = torch.randn(1, 64, 4, 48, 48).to(vae_dtype)
+    w = torch.randn(64, 64, 3, 3, 3).to(vae_dtype)
     share = 0.6  # of what a bare operation reaches: norms, gates and copies take the rest
     products = _rate(lambda: a @ b, 2 * 512 * 1024 * 1024)
     convolved = 2 * 64 * 64 * 27 * 4 * 48 * 48

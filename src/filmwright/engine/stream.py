@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
-__all__ = ["StreamedBlocks", "StreamedList"]
+__all__ = ["StreamedBlocks"]
 
 Load = Callable[[int], dict[str, Tensor]]
 """The weights of block i by their names within it, on the host."""
@@ -73,17 +73,6 @@ class StreamedBlocks:
             placed = {k: v.pin_memory().to(self.device, non_blocking=True) for k, v in weights.items()}
         self.side.synchronize()
         return placed
-
-
-class StreamedList(nn.ModuleList):
-    """A list of blocks for a net that iterates over it; each has its weights while it is its turn."""
-
-    def __init__(self, stream: StreamedBlocks) -> None:
-        super().__init__(stream.blocks)
-        self.stream = stream
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        return self.stream()
 
 
 def _owner(block: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -26,7 +26,7 @@ from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
 from filmwright.engine.cache import FirstBlockCache
-from filmwright.engine.stream import StreamedBlocks, StreamedList
+from filmwright.engine.stream import StreamedBlocks
 from filmwright.media.image import load_image
 from filmwright.models.attention import attend_in_blocks
 from filmwright.models.wan import Context, WanTransformer
@@ -239,12 +239,12 @@ class WanRunner:
 
     def _words(self, prompts: list[str]) -> Tensor:
         """Features of prompts [b, 512, d]."""
+        files = self.folder.text
         if self.strategy.nets != "streamed":
-            return self._net("text", self.folder.text)(prompts)
-        text = self.folder.text_outside()
-        stack: Any = text.encoder.encoder
-        stream = StreamedBlocks(list(stack.block), self.folder.text_block, self.folder.device)
-        stack.block = StreamedList(stream)
+            return self._net("text", files.load)(prompts)
+        text = files.load_outside()
+        stream = StreamedBlocks(list(text.encoder.block), files.block, self.folder.device)
+        text.encoder.stream = stream
         with closing(stream):
             return text(prompts)
 

@@ -3,7 +3,7 @@
     model_index.json    boundary_ratio (two experts), expand_timesteps (the first latent frame is given clean)
     transformer/        and transformer_2/: config.json and safetensors, whole or in shards; either layout of names
     vae/                the same
-    text_encoder/       UMT5 and tokenizer/, through transformers
+    text_encoder/       UMT5, and tokenizer/; see `weights.wan_text`
     image_encoder/      CLIP and image_processor/, through transformers
 
 Nothing but safetensors is read; a parameter that is missing or left over is an error that names it.
@@ -11,7 +11,6 @@ Nothing but safetensors is read; a parameter that is missing or left over is an 
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -26,28 +25,13 @@ from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
-from filmwright.weights.tensor_file import TensorPlace, read_rows, read_tensor, tensor_places
+from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
+from filmwright.weights.wan_text import WanTextFiles
 
-__all__ = ["WanEye", "WanFolder", "WanText", "running_dtype", "transformers_library", "wan_names"]
+__all__ = ["WanEye", "WanFolder", "pretrained", "running_dtype", "transformers_library", "wan_names"]
 
-WORDS = 512  # tokens a prompt
-WORD_VECTORS = ("shared.weight", "encoder.embed_tokens.weight")  # one table under either name
-TEXT_BLOCKS = "encoder.block."
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
-
-
-class _RowsOfFile(nn.Module):
-    """Word vectors that stay in their file: of a quarter of a million, a prompt needs those of its own words."""
-
-    def __init__(self, place: TensorPlace, device: str, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.place, self.device, self.dtype = place, device, dtype
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Words [b, l] -> vectors [b, l, d]."""
-        words, at = torch.unique(ids, return_inverse=True)
-        return read_rows(self.place, words.tolist(), self.dtype).to(self.device)[at]
 
 
 class WanEye:
@@ -65,40 +49,6 @@ class WanEye:
             pixels.to(first.device, first.dtype), output_hidden_states=True
         ).hidden_states[-2]
         return found.flatten(0, 1)[None]
-
-
-class WanText:
-    """UMT5 as Wan uses it: prompts cleaned, 512 tokens, features zero where the prompt has ended."""
-
-    def __init__(self, encoder: nn.Module, tokenizer: Any, device: str) -> None:
-        self.encoder, self.tokenizer, self.device = encoder, tokenizer, device
-
-    @torch.inference_mode()
-    def __call__(self, prompts: list[str]) -> Tensor:
-        """Prompts -> features [b, 512, d]."""
-        tokens = self.tokenizer(
-            [clean(p) for p in prompts],
-            padding="max_length",
-            max_length=WORDS,
-            truncation=True,
-            return_attention_mask=True,
-            return_tensors="pt",
-        )
-        mask = tokens.attention_mask.to(self.device)
-        features: Tensor = self.encoder(tokens.input_ids.to(self.device), mask).last_hidden_state
-        spoken: Tensor = features * mask[..., None].to(features.dtype)
-        return spoken
-
-
-def clean(prompt: str) -> str:
-    """A prompt with broken encodings and HTML entities mended and single spaces, as the text encoder was trained on."""
-    try:
-        import ftfy
-    except ImportError:
-        mended = prompt
-    else:
-        mended = ftfy.fix_text(prompt)
-    return re.sub(r"\s+", " ", html.unescape(html.unescape(mended))).strip()
 
 
 class WanFolder:
@@ -130,6 +80,13 @@ class WanFolder:
         for config, name, places in zip(self.configs, names, self.expert_places, strict=True):
             with torch.device("meta"):
                 _check_shapes(WanTransformer(config), places, folder / name)
+        self.text = WanTextFiles(
+            _places(folder / "text_encoder"),
+            _json(folder / "text_encoder" / "config.json"),
+            folder / "tokenizer",
+            device,
+            dtype,
+        )
         self.vae_places = _places(folder / "vae", vae_to_own_names)
         self.vae_config = _vae_config(folder / "vae")
 
@@ -170,55 +127,6 @@ class WanFolder:
         _fill(net, self.vae_places, self.device, self.vae_dtype)
         return net
 
-    def text(self) -> WanText:
-        """The text encoder with its tokenizer.
-
-        Raises:
-            WeightsError: it is not whole, or transformers is not installed.
-        """
-        folder = self.folder / "text_encoder"
-        encoder = self.text_shell().to(self.dtype)
-        placed = {k: read_tensor(p, self.dtype).to(self.device) for k, p in _places(folder).items()}
-        encoder.load_state_dict(placed, strict=False, assign=True)
-        encoder.tie_weights()  # type: ignore[operator]
-        if missing := [k for k, p in encoder.named_parameters() if p.is_meta]:
-            raise WeightsError(f"{folder} does not hold this net: {listed(missing)} missing")
-        encoder.eval().requires_grad_(False)
-        tokenizer = _pretrained(transformers_library().AutoTokenizer, self.folder / "tokenizer")
-        return WanText(encoder, tokenizer, self.device)
-
-    def text_outside(self) -> WanText:
-        """The text encoder without the weights of its blocks; of its words' vectors it reads those of a prompt."""
-        folder = self.folder / "text_encoder"
-        places = _places(folder)
-        shell: Any = self.text_shell().to(self.dtype)
-        table = next(places[k] for k in WORD_VECTORS if k in places)
-        rows = _RowsOfFile(table, self.device, self.dtype)
-        shell.shared = shell.encoder.embed_tokens = rows
-        outside = {k: p for k, p in places.items() if not k.startswith(TEXT_BLOCKS) and k not in WORD_VECTORS}
-        placed = {k: read_tensor(p, self.dtype).to(self.device) for k, p in outside.items()}
-        shell.load_state_dict(placed, strict=False, assign=True)
-        shell.eval().requires_grad_(False)
-        tokenizer = _pretrained(transformers_library().AutoTokenizer, self.folder / "tokenizer")
-        return WanText(shell, tokenizer, self.device)
-
-    def text_block(self, block: int) -> dict[str, Tensor]:
-        """The weights of one block of the text encoder, by their names within it, on the host."""
-        head = f"{TEXT_BLOCKS}{block}."
-        return {
-            k.removeprefix(head): read_tensor(place, self.dtype)
-            for k, place in _places(self.folder / "text_encoder").items()
-            if k.startswith(head)
-        }
-
-    def text_shell(self) -> nn.Module:
-        """The text encoder without its weights, on the meta device."""
-        library = transformers_library()
-        config = _pretrained(library.UMT5Config, self.folder / "text_encoder")
-        with torch.device("meta"):
-            shell: nn.Module = library.UMT5EncoderModel(config)
-        return shell
-
     def eye(self) -> WanEye:
         """CLIP's vision tower.
 
@@ -228,22 +136,18 @@ class WanFolder:
         if not self.has_eye:
             raise WeightsError("this variant of Wan has no image encoder")
         library = transformers_library()
-        tower = _pretrained(library.CLIPVisionModel, self.folder / "image_encoder", dtype=self.dtype)
-        look = _pretrained(library.CLIPImageProcessor, self.folder / "image_processor")
+        tower = pretrained(library.CLIPVisionModel, self.folder / "image_encoder", dtype=self.dtype)
+        look = pretrained(library.CLIPImageProcessor, self.folder / "image_processor")
         return WanEye(tower.to(self.device), look)
 
     def sizes(self) -> dict[str, int]:
         """Bytes as they run: text, eye, transformer, transformer_2, vae; and of one block: block, text_block."""
-        found = {"text": _plain_bytes(_places(self.folder / "text_encoder"), self.dtype)}
+        found = {"text": self.text.bytes(), "text_block": self.text.bytes("block.0.")}
         if self.has_eye:
             found["eye"] = _plain_bytes(_places(self.folder / "image_encoder"), self.dtype)
         for name, places in zip(("transformer", "transformer_2"), self.expert_places, strict=False):
             found[name] = _bytes(places, self.dtype)
         found["vae"] = _bytes(self.vae_places, self.vae_dtype)
-        text = _places(self.folder / "text_encoder")
-        found["text_block"] = _plain_bytes(
-            {k: p for k, p in text.items() if k.startswith(f"{TEXT_BLOCKS}0.")}, self.dtype
-        )
         first = {k: v for k, v in self.expert_places[0].items() if k.startswith("blocks.0.")}
         found["block"] = _bytes(first, self.dtype)
         return found
@@ -363,12 +267,12 @@ def _paths(folder: Path) -> list[Path]:
     return paths
 
 
-def _pretrained(kind: Any, folder: Path, **options: Any) -> Any:
+def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
     """One of transformers' own classes from a folder, safetensors only, nothing fetched."""
     if "dtype" in options:
         options["use_safetensors"] = True
     try:
-        found = kind.from_pretrained(str(folder), local_files_only=True, **options)
+        found = kind.frompretrained(str(folder), local_files_only=True, **options)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     return found.eval().requires_grad_(False) if isinstance(found, nn.Module) else found
@@ -383,7 +287,9 @@ def transformers_library() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise WeightsError("Wan's text encoder needs transformers: pip install 'filmwright[open]'") from error
+        raise WeightsError(
+            "Wan's image encoder needs transformers: pip install 'filmwright[open]'"
+        ) from error
     library: Any = transformers
     library.utils.logging.disable_progress_bar()  # the engine draws its own
     library.utils.logging.set_verbosity_error()

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import nn
 
+from filmwright.models.umt5 import UMT5_XXL, UMT5Encoder
 from filmwright.models.wan import WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE
 from filmwright.weights.card import load_card
 from filmwright.weights.wan import WAN_SIZES
-from filmwright.weights.wan_folder import running_dtype, transformers_library
+from filmwright.weights.wan_folder import running_dtype
 
 __all__ = ["WanSketch"]
 
-# google/umt5-xxl, the encoder alone
-UMT5_XXL: dict[str, Any] = {
-    "vocab_size": 256_384,
-    "d_model": 4096,
-    "d_kv": 64,
-    "d_ff": 10_240,
-    "num_layers": 24,
-    "num_heads": 64,
-    "feed_forward_proj": "gated-gelu",
-}
 CLIP_PARAMETERS = 632_000_000  # ViT-H/14's vision tower
+
+
+class _Text:
+    """What a plan asks of `WanTextFiles`."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def shell(self) -> UMT5Encoder:
+        """The text encoder on the meta device."""
+        with torch.device("meta"):
+            return UMT5Encoder(UMT5_XXL).to(self.dtype)
 
 
 class WanSketch:
@@ -37,6 +39,7 @@ class WanSketch:
         card = load_card(model)
         config = WAN_SIZES[card.variant or card.name]
         self.device, self.dtype, self.vae_dtype = device, dtype, vae_dtype
+        self.text = _Text(dtype)
         self.boundary = card.boundary
         self.first_frame_is_given = card.pictures == "first_or_none"
         self.configs = [config] * (1 if card.boundary is None else 2)
@@ -47,22 +50,15 @@ class WanSketch:
         """Whether the transformers look at a picture through CLIP."""
         return self.configs[0].image_dim is not None
 
-    def text_shell(self) -> nn.Module:
-        """The text encoder on the meta device."""
-        library = transformers_library()
-        with torch.device("meta"):
-            shell: nn.Module = library.UMT5EncoderModel(library.UMT5Config(**UMT5_XXL))
-        return shell
-
     @lru_cache(maxsize=1)  # noqa: B019 (a handful live as long as the process)
     def sizes(self) -> dict[str, int]:
         """Bytes of each net as it runs; see `WanFolder.sizes`."""
         with torch.device("meta"):
             net, vae = WanTransformer(self.configs[0]), WanVAE(self.vae_config)
-        text: Any = self.text_shell()
+        text = self.text.shell()
         found = {
-            "text": self.dtype.itemsize * sum(p.numel() for p in text.parameters()),
-            "text_block": self.dtype.itemsize * sum(p.numel() for p in text.encoder.block[0].parameters()),
+            "text": sum(p.nbytes for p in text.parameters()),
+            "text_block": sum(p.nbytes for p in text.block[0].parameters()),
             "transformer": _bytes(net.named_parameters(), self.dtype),
             "vae": _bytes(vae.named_parameters(), self.vae_dtype),
             "block": _bytes(net.blocks[0].named_parameters(prefix="blocks.0"), self.dtype),

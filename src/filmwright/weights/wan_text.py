@@ -1,0 +1,177 @@
+"""The words of Wan from a folder: UMT5's encoder and its tokenizer, held whole or read a block at a time.
+
+text_encoder/   config.json and safetensors
+tokenizer/      tokenizer.json; without it, whatever transformers makes of the folder
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from filmwright.models.umt5 import UMT5Config, UMT5Encoder
+from filmwright.spec.errors import WeightsError, listed
+from filmwright.weights.tensor_file import TensorPlace, read_rows, read_tensor
+
+__all__ = ["WORDS", "WanText", "WanTextFiles", "clean"]
+
+WORDS = 512  # tokens a prompt
+VECTORS = "embed_tokens.weight"
+Tokenize = Callable[[str], list[int]]
+
+
+class WanText:
+    """UMT5 as Wan uses it: prompts cleaned, 512 tokens, features zero where the prompt has ended."""
+
+    def __init__(self, encoder: UMT5Encoder, tokenize: Tokenize, device: str) -> None:
+        self.encoder, self.tokenize, self.device = encoder, tokenize, device
+
+    @torch.inference_mode()
+    def __call__(self, prompts: list[str]) -> Tensor:
+        """Prompts -> features [b, 512, d]; what follows a prompt is not computed, since nothing would see it."""
+        rows = []
+        for prompt in prompts:
+            ids = self.tokenize(clean(prompt))[:WORDS]
+            if not ids:  # a tokenizer without a sign of the end
+                rows.append(self.encoder.final_layer_norm.weight.new_zeros(1, WORDS, self.encoder.config.dim))
+                continue
+            features = self.encoder(torch.tensor([ids], device=self.device))
+            rows.append(nn.functional.pad(features, (0, 0, 0, WORDS - len(ids))))
+        return torch.cat(rows)
+
+
+def clean(prompt: str) -> str:
+    """A prompt with broken encodings and HTML entities mended and single spaces, as the text encoder was trained on."""
+    try:
+        import ftfy
+    except ImportError:
+        mended = prompt
+    else:
+        mended = ftfy.fix_text(prompt)
+    return re.sub(r"\s+", " ", html.unescape(html.unescape(mended))).strip()
+
+
+class WanTextFiles:
+    """The files of a text encoder, read as far as their headers.
+
+    Raises:
+        WeightsError: they hold another net.
+    """
+
+    def __init__(
+        self,
+        places: Mapping[str, TensorPlace],
+        told: Mapping[str, Any],
+        tokenizer: Path,
+        device: str,
+        dtype: torch.dtype,
+    ) -> None:
+        """`places` of the encoder's tensors, what its config.json has `told`, and the tokenizer's folder."""
+        self.places = {
+            re.sub(r"^(shared|encoder\.embed_tokens)\.", "embed_tokens.", k).removeprefix("encoder."): p
+            for k, p in places.items()
+        }
+        self.tokenizer, self.device, self.dtype = tokenizer, device, dtype
+        self.config = _config(told)
+        with torch.device("meta"):
+            wanted = {k: tuple(v.shape) for k, v in UMT5Encoder(self.config).state_dict().items()}
+        found = {k: p.shape for k, p in self.places.items()}
+        if wrong := sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)):
+            raise WeightsError(f"text_encoder does not hold UMT5's encoder: {listed(wrong)}")
+
+    def shell(self) -> UMT5Encoder:
+        """The encoder without its weights, on the meta device."""
+        with torch.device("meta"):
+            return UMT5Encoder(self.config).to(self.dtype)
+
+    def load(self) -> WanText:
+        """The encoder with all its weights."""
+        return self._with(self.shell(), self.places)
+
+    def load_outside(self) -> WanText:
+        """The encoder without its blocks' weights; of the words' vectors it reads those of a prompt."""
+        shell = self.shell()
+        shell.embed_tokens = _RowsOfFile(self.places[VECTORS], self.device, self.dtype)
+        return self._with(
+            shell, {k: p for k, p in self.places.items() if not k.startswith("block.") and k != VECTORS}
+        )
+
+    def block(self, index: int) -> dict[str, Tensor]:
+        """The weights of one block by their names within it, on the host."""
+        head = f"block.{index}."
+        return {
+            k.removeprefix(head): read_tensor(p, self.dtype)
+            for k, p in self.places.items()
+            if k.startswith(head)
+        }
+
+    def bytes(self, prefix: str = "") -> int:
+        """As they run, of all tensors whose names begin so."""
+        return sum(p.count * self.dtype.itemsize for k, p in self.places.items() if k.startswith(prefix))
+
+    def _with(self, shell: UMT5Encoder, places: Mapping[str, TensorPlace]) -> WanText:
+        placed = {k: read_tensor(p, self.dtype).to(self.device) for k, p in places.items()}
+        shell.load_state_dict(placed, strict=False, assign=True)
+        return WanText(shell.eval().requires_grad_(False), _tokenizer(self.tokenizer), self.device)
+
+
+class _RowsOfFile(nn.Module):
+    """Word vectors that stay in their file: of a quarter of a million, a prompt needs those of its own words."""
+
+    def __init__(self, place: TensorPlace, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.place, self.device, self.dtype = place, device, dtype
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Words [b, l] -> vectors [b, l, d]."""
+        words, at = torch.unique(ids, return_inverse=True)
+        return read_rows(self.place, words.tolist(), self.dtype).to(self.device)[at]
+
+
+def _config(told: Mapping[str, Any]) -> UMT5Config:
+    """From config.json; what it leaves out is UMT5's own default."""
+    if told.get("feed_forward_proj", "gated-gelu") != "gated-gelu":
+        raise WeightsError(f"text_encoder has {told['feed_forward_proj']!r} layers, which UMT5 has not")
+    try:
+        return UMT5Config(
+            vocabulary=int(told["vocab_size"]),
+            dim=int(told["d_model"]),
+            head_dim=int(told["d_kv"]),
+            heads=int(told["num_heads"]),
+            ffn=int(told["d_ff"]),
+            layers=int(told["num_layers"]),
+            buckets=int(told.get("relative_attention_num_buckets", 32)),
+            distance=int(told.get("relative_attention_max_distance", 128)),
+            eps=float(told.get("layer_norm_epsilon", 1e-6)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"text_encoder/config.json does not tell {error}: the folder is no whole model"
+        ) from error
+
+
+def _tokenizer(folder: Path) -> Tokenize:
+    """Text -> ids, with the sign of the end; `tokenizers` reads it in a tenth of the time that transformers takes."""
+    file = folder / "tokenizer.json"
+    if file.exists():
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise WeightsError("Wan's words need tokenizers: pip install 'filmwright[open]'") from error
+        try:
+            fast = Tokenizer.from_file(str(file))
+        except Exception as error:
+            raise WeightsError(f"{file} cannot be read: {error}") from error
+        fast.no_padding()
+        fast.enable_truncation(WORDS)
+        return lambda text: fast.encode(text).ids
+    from filmwright.weights.wan_folder import pretrained, transformers_library
+
+    slow = pretrained(transformers_library().AutoTokenizer, folder)
+    return lambda text: slow(text, truncation=True, max_length=WORDS)["input_ids"]
