@@ -13,11 +13,11 @@ from PIL import Image
 
 from filmwright.engine.build_request import build_request
 from filmwright.engine.conditions import prepare
-from filmwright.engine.generate import generate_clip
+from filmwright.engine.generate import generate_clip, generate_file
 from filmwright.engine.pocket import decode
 from filmwright.media.files import digest_file
 from filmwright.media.video import probe, read_video
-from filmwright.models.dit import RAYS
+from filmwright.models.dit import CAMERA
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.events import Event, Finished, Progress, Started, Warned
 from filmwright.spec.request import ImageRef, Keyframe, MotionBrush, Prefix, Request, Track
@@ -72,10 +72,13 @@ def test_events_tell_the_whole_story(backbone: Backbone) -> None:
     assert steps == [1, 2, 3]
 
 
-def test_other_weights_than_the_earlier_clip_are_warned_of(backbone: Backbone) -> None:
+def test_other_weights_than_the_earlier_clip_are_warned_of(
+    weights: Path, backbone: Backbone, tmp_path: Path
+) -> None:
     def codes(made_with: dict[str, str]) -> list[str]:
         events: list[Event] = []
-        generate_clip(request(), on_event=events.append, backbone=backbone, made_with=made_with)
+        path = tmp_path / "a.mp4"
+        generate_file(request(), path, on_event=events.append, weights=weights, made_with=made_with)
         return [e.code for e in events if isinstance(e, Warned)]
 
     assert "other-weights" not in codes(backbone.hashes)
@@ -128,7 +131,9 @@ def test_a_prefix_is_kept(backbone: Backbone, tmp_path: Path) -> None:
 
 
 def test_camera_rays_differ_by_move(backbone: Backbone) -> None:
-    a, b = (prepare(request(camera=move), backbone).controls[:, :RAYS] for move in ("pan-left", "pan-right"))
+    a, b = (
+        prepare(request(camera=move), backbone).controls[:, :CAMERA] for move in ("pan-left", "pan-right")
+    )
     assert (a - b).abs().max() > 0.1
     assert not prepare(request(), backbone).controls.any()
 

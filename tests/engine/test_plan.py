@@ -133,3 +133,29 @@ def test_a_request_that_does_not_fit_says_what_would_do(model: Path) -> None:
     enough = parse_memory(str(refused.value).partition("--memory ")[2].partition(",")[0])
     plan = plan_for(request, weights=model, budget=enough + 10**6)
     assert plan.strategy.nets == "streamed"
+
+
+LONG = """
+import sys, torch
+from pathlib import Path
+from filmwright.engine.build_request import build_request
+from filmwright.engine.generate import _Run
+from filmwright.engine.memory import keep_exact
+from filmwright.engine.pocket import PocketRunner, backbone_for
+frames = int(sys.argv[1])
+request = build_request("a ball", size=(256, 256), seed=1).model_copy(update={"num_frames": frames})
+keep_exact()
+run = _Run(request, Path(f"{frames}.mp4"), None, "cpu", None)
+with torch.inference_mode():
+    run._decode(PocketRunner(backbone_for("pocket")), torch.randn(1, 16, (frames + 3) // 4, 16, 16), None)
+print(run.clock.peaks["decode"])
+"""
+
+
+def test_memory_of_decoding_does_not_grow_with_length(tmp_path: Path) -> None:
+    peaks = []
+    for frames in (65, 257):  # the video encoder looks up to fifty frames ahead
+        words = [sys.executable, "-c", LONG, str(frames)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 10e6  # held, the further frames would take 38 MB

@@ -124,17 +124,16 @@ def generate(
         check_output(path, suffixes=(".mp4",))
         check_output(sidecar_path(path))
 
-    from filmwright.engine.generate import generate_clip as make
-    from filmwright.engine.generate import pick_device
+    from filmwright.engine.generate import generate_file, pick_device
 
     place = pick_device(device)
     made_with = earlier.weights if earlier else None
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         with Drawing(title=f"{index + 1}/{count} " if count > 1 else "", quiet=as_json) as drawing:
-            clip = make(
+            generate_file(
                 request,
-                path=path,
+                path,
                 on_event=drawing,
                 device=place,
                 weights=weights,
@@ -143,8 +142,8 @@ def generate(
             )
         if not as_json:
             typer.echo(
-                f"{path}: {request.width}x{request.height}, {len(clip.frames)} frames, {clip.seconds:.2f} s, "
-                f"seed {request.seed}"
+                f"{path}: {request.width}x{request.height}, {request.num_frames} frames, "
+                f"{request.shape.seconds:.2f} s, seed {request.seed}"
             )
         results.append(
             {
@@ -152,9 +151,9 @@ def generate(
                 "sidecar": str(sidecar_path(path)),
                 "width": request.width,
                 "height": request.height,
-                "num_frames": len(clip.frames),
-                "fps": clip.fps,
-                "seconds": clip.seconds,
+                "num_frames": request.num_frames,
+                "fps": request.fps,
+                "seconds": request.shape.seconds,
                 "seed": request.seed,
                 "request_digest": request.digest(),
                 "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],

@@ -53,24 +53,31 @@ def resume(
     check_output(path, suffixes=(".mp4",))
     check_output(sidecar_path(path))
 
-    from filmwright.engine.generate import generate_clip, pick_device
+    from filmwright.engine.generate import generate_file, pick_device
 
     if not as_json:
         typer.echo(f"{path}: goes on, {run.said}", err=True)
     with Drawing(quiet=as_json) as drawing:
-        made = generate_clip(
+        generate_file(
             run.record.request,
-            path=path,
+            path,
             on_event=drawing,
             device=pick_device(device or run.record.device),
             weights=run.record.weights_folder,
         )
+    shape = run.record.request.shape
     if as_json:
         typer.echo(
-            json.dumps({"path": str(path), "sidecar": str(sidecar_path(path)), "seconds": made.seconds})
+            json.dumps(
+                {
+                    "path": str(path),
+                    "sidecar": str(sidecar_path(path)),
+                    "seconds": run.record.request.shape.seconds,
+                }
+            )
         )
     else:
-        typer.echo(f"{path}: {len(made.frames)} frames, {made.seconds:.2f} s")
+        typer.echo(f"{path}: {shape.num_frames} frames, {shape.seconds:.2f} s")
 
 
 def say_runs(runs: list[Unfinished], *, as_json: bool) -> None:

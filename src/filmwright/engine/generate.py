@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ from filmwright.engine.memory import give_back, keep_exact, peak, start_peak
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
 from filmwright.engine.runs import RunRecord
-from filmwright.engine.sidecar import make_sidecar, sidecar_path, write_sidecar
+from filmwright.engine.sidecar import Sidecar, make_sidecar, sidecar_path, write_sidecar
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
 from filmwright.media.video import VideoWriter
@@ -41,7 +41,7 @@ from filmwright.version import VERSION
 from filmwright.weights.backbone import Backbone
 from filmwright.weights.card import load_card
 
-__all__ = ["Runner", "generate_clip", "pick_device", "runner_for"]
+__all__ = ["Runner", "generate_clip", "generate_file", "pick_device", "runner_for"]
 
 
 Through = Callable[[Denoise], Denoise]
@@ -112,13 +112,11 @@ def generate_clip(
     device: str = "cpu",
     weights: Path | None = None,
     backbone: Backbone | None = None,
-    made_with: Mapping[str, str] | None = None,
     memory: int | None = None,
 ) -> Clip:
-    """Makes the clip of a request; with `path`, writes it there (H.264 in MP4) with its sidecar beside it.
+    """Makes the clip of a request; with `path`, writes it there too (H.264 in MP4) with its sidecar beside it.
 
-    `weights` is a folder to take instead of the model's own, `backbone` a pocket backbone that is loaded already;
-    `made_with` are the weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
+    `weights` is a folder to take instead of the model's own, `backbone` a pocket backbone that is loaded already.
     `memory` in bytes is what the run may come to use, of the whole process on a CPU, of the device on a GPU; what is
     free if not given.
 
@@ -131,112 +129,161 @@ def generate_clip(
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",)) if path is not None else None
-    clock = _Clock(on_event, device)
-    plan = None
-    if backbone is None:
-        plan = plan_for(request, device=device, weights=weights, budget=memory)
-        clock.tell(Planned(plan=plan))
-        keep_exact()
-    with torch.inference_mode():
-        with clock.stage("load", 1):
-            runner = (
-                PocketRunner(backbone)
-                if backbone
-                else runner_for(request.model, device, weights, plan.strategy if plan else None)
-            )
-        warnings = runner.findings(request)
-        for finding in warnings:
-            clock.tell(Warned(code=finding.code, message=finding.message))
-        said = [finding.message for finding in warnings]
-        if made_with and (others := sorted(k for k, v in runner.hashes.items() if made_with.get(k) != v)):
-            said.append(
-                f"the weights of {', '.join(others)} are not those of the earlier clip: the frames will differ"
-            )
-            clock.tell(Warned(code="other-weights", message=said[-1]))
-        if target is None:
-            latents = _denoise(runner, request, clock, Journal(None, _warn(clock, said)))
-            frames = _decode(runner, request, latents, clock, None)
-        else:
-            record = RunRecord(
-                filmwright=VERSION,
-                request=request,
-                path=target.absolute(),
-                device=device,
-                weights_folder=None if weights is None else weights.absolute(),
-                weights=runner.hashes,
-            )
-            with journal_of(record, _warn(clock, said)) as journal:
-                try:
-                    latents = _denoise(runner, request, clock, journal)
-                    frames = _decode(runner, request, latents, clock, target)
-                except KeyboardInterrupt as error:
-                    more = f"; `filmwright resume {path}` goes on from there" if journal.calls else ""
-                    raise Cancelled(f"cancelled; nothing half written is left{more}") from error
-    sidecar = make_sidecar(
-        request,
-        weights=runner.hashes,
-        timings=clock.seconds,
-        memory=clock.peaks,
-        proofs=runner.proofs,
-        warnings=said,
-        frames_digest=blake3(np.ascontiguousarray(frames).tobytes()).hexdigest(),
-    )
-    if target is not None:
-        write_sidecar(sidecar_path(target), sidecar)
+    frames = np.empty((request.num_frames, request.height, request.width, 3), np.uint8)
+    run = _Run(request, target, on_event, device, weights)
+    sidecar = run.make(frames, backbone=backbone, memory=memory)
     return Clip(frames=frames, fps=request.fps, request=request, path=target, sidecar=sidecar.text())
 
 
-def _warn(clock: _Clock, said: list[str]) -> Callable[[str, str], None]:
-    def tell(code: str, message: str) -> None:
-        said.append(message)
-        clock.tell(Warned(code=code, message=message))
+def generate_file(
+    request: Request,
+    path: Path | str,
+    *,
+    on_event: OnEvent | None = None,
+    device: str = "cpu",
+    weights: Path | None = None,
+    made_with: Mapping[str, str] | None = None,
+    memory: int | None = None,
+) -> Sidecar:
+    """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
 
-    return tell
+    `made_with` are the weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
+    """
+    check_request(request)
+    target = check_output(path, suffixes=(".mp4",))
+    return _Run(request, target, on_event, device, weights).make(None, made_with=made_with, memory=memory)
 
 
-def _denoise(runner: Runner, request: Request, clock: _Clock, journal: Journal) -> Tensor:
-    """Clean latents [1, c, t, h, w], from where the journal has come."""
-    if (latents := journal.latents()) is not None:
-        return latents
-    with clock.stage("encode", 1):
-        prepared = runner.prepare(request)
-    give_back(clock.device)
-    with clock.stage("denoise", request.steps, before=min(journal.kept, request.steps)) as step:
-        latents = runner.denoise(request, prepared, step, journal.through)
-    if runner.proofs.get("cache", {}).get("dropped"):
-        off = runner.proofs["cache"]["difference"]
-        journal.tell(
-            "cache-dropped",
-            f"--cache {request.cache:g} was dropped: the pass that it would have saved first was {off:.0%} off",
+class _Run:
+    """One clip on its way: plan, load, encode, denoise, decode."""
+
+    def __init__(
+        self,
+        request: Request,
+        target: Path | None,
+        on_event: OnEvent | None,
+        device: str,
+        weights: Path | None,
+    ) -> None:
+        self.request, self.target, self.device, self.weights = request, target, device, weights
+        self.clock = _Clock(on_event, device)
+        self.said: list[str] = []
+
+    def make(
+        self,
+        frames: NDArray[np.uint8] | None,
+        *,
+        backbone: Backbone | None = None,
+        made_with: Mapping[str, str] | None = None,
+        memory: int | None = None,
+    ) -> Sidecar:
+        """Fills `frames` [T, H, W, 3], if they are to be held, and writes the file, if there is a target."""
+        runner = self._load(backbone, memory, hold=frames is not None)
+        request = self.request
+        for finding in runner.findings(request):
+            self._warn(finding.code, finding.message)
+        if made_with and (others := sorted(k for k, v in runner.hashes.items() if made_with.get(k) != v)):
+            names = ", ".join(others)
+            self._warn(
+                "other-weights",
+                f"the weights of {names} are not those of the earlier clip: the frames will differ",
+            )
+        with torch.inference_mode():
+            if self.target is None:
+                digest = self._decode(runner, self._denoise(runner, Journal(None, self._warn)), frames)
+            else:
+                digest = self._kept(runner, frames, self.target)
+        sidecar = make_sidecar(
+            request,
+            weights=runner.hashes,
+            timings=self.clock.seconds,
+            memory=self.clock.peaks,
+            proofs=runner.proofs,
+            warnings=self.said,
+            frames_digest=digest,
         )
-    if request.cache and journal.kept:
-        journal.tell("cache-cold", "the cache began anew when the run went on: the frames are not to the bit")
-    del prepared
-    give_back(clock.device)
-    journal.keep_latents(latents)
-    return latents
+        if self.target is not None:
+            write_sidecar(sidecar_path(self.target), sidecar)
+        return sidecar
 
+    def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool) -> Runner:
+        """The plan, and what it says to load."""
+        request, weights = self.request, self.weights
+        if backbone is not None:
+            with self.clock.stage("load", 1):
+                return PocketRunner(backbone)
+        plan = plan_for(request, device=self.device, weights=weights, budget=memory, hold_frames=hold)
+        self.clock.tell(Planned(plan=plan))
+        keep_exact()
+        with torch.inference_mode(), self.clock.stage("load", 1):
+            return runner_for(request.model, self.device, weights, plan.strategy)
 
-def _decode(
-    runner: Runner, request: Request, latents: Tensor, clock: _Clock, target: Path | None
-) -> NDArray[np.uint8]:
-    """Frames uint8 [T, H, W, 3]; with `target`, each piece is encoded to video while the next is decoded."""
-    result = np.empty((request.num_frames, request.height, request.width, 3), np.uint8)
-    writer = VideoWriter(target, request.width, request.height, request.fps) if target else nullcontext()
-    total = runner.chunks(latents)
-    with writer as video, ThreadPoolExecutor(1) as pool, clock.stage("decode", total) as step:
-        written, start = [], 0
-        for i, frames in enumerate(runner.decode(latents)):
-            part = result[start : start + len(frames)]
-            part[:] = frames
-            start += len(frames)
-            if video is not None:
-                written.append(pool.submit(video.write, part))
-            step(i + 1, total)
-        for job in written:
-            job.result()
-    assert start == len(result)
-    return result
+    def _kept(self, runner: Runner, frames: NDArray[np.uint8] | None, target: Path) -> str:
+        """Denoises and decodes, and keeps what is reached until the file is written."""
+        record = RunRecord(
+            filmwright=VERSION,
+            request=self.request,
+            path=target.absolute(),
+            device=self.device,
+            weights_folder=None if self.weights is None else self.weights.absolute(),
+            weights=dict(runner.hashes),
+        )
+        with journal_of(record, self._warn) as journal:
+            try:
+                return self._decode(runner, self._denoise(runner, journal), frames)
+            except KeyboardInterrupt as error:
+                more = f"; `filmwright resume {target}` goes on from there" if journal.calls else ""
+                raise Cancelled(f"cancelled; nothing half written is left{more}") from error
+
+    def _denoise(self, runner: Runner, journal: Journal) -> Tensor:
+        """Clean latents [1, c, t, h, w], from where the journal has come."""
+        if (latents := journal.latents()) is not None:
+            return latents
+        request, clock = self.request, self.clock
+        with clock.stage("encode", 1):
+            prepared = runner.prepare(request)
+        give_back(self.device)
+        with clock.stage("denoise", request.steps, before=min(journal.kept, request.steps)) as step:
+            latents = runner.denoise(request, prepared, step, journal.through)
+        if runner.proofs.get("cache", {}).get("dropped"):
+            off = runner.proofs["cache"]["difference"]
+            self._warn(
+                "cache-dropped",
+                f"--cache {request.cache:g} was dropped: the pass that it would have saved first was {off:.0%} off",
+            )
+        if request.cache and journal.kept:
+            self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
+        del prepared
+        give_back(self.device)
+        journal.keep_latents(latents)
+        return latents
+
+    def _decode(self, runner: Runner, latents: Tensor, frames: NDArray[np.uint8] | None) -> str:
+        """The digest of the frames; each piece is encoded to video while the next one is decoded."""
+        request, target = self.request, self.target
+        writer = VideoWriter(target, request.width, request.height, request.fps) if target else nullcontext()
+        total, start = runner.chunks(latents), 0
+        digest = blake3()
+        with writer as video, ThreadPoolExecutor(1) as pool, self.clock.stage("decode", total) as step:
+            writing: Future[None] | None = None
+            for i, piece in enumerate(runner.decode(latents)):
+                if writing is not None:
+                    writing.result()  # one piece waits, not many: an encoder may be slower than the net
+                digest.update(np.ascontiguousarray(piece).data)
+                if frames is not None:
+                    frames[start : start + len(piece)] = piece
+                start += len(piece)
+                if video is not None:
+                    writing = pool.submit(video.write, piece)
+                step(i + 1, total)
+            if writing is not None:
+                writing.result()
+        assert start == request.num_frames
+        return digest.hexdigest()
+
+    def _warn(self, code: str, message: str) -> None:
+        self.said.append(message)
+        self.clock.tell(Warned(code=code, message=message))
 
 
 class _Clock:

@@ -59,9 +59,11 @@ def plan_for(
     weights: Path | None = None,
     budget: int | None = None,
     as_published: bool = False,
+    hold_frames: bool = False,
 ) -> Plan:
     """The plan of a run; `budget` in bytes, or what is free if not given.
 
+    `hold_frames` counts all frames, which are held where a clip is wanted and not only a file.
     `as_published` plans a model that is not on this machine by its published sizes.
 
     Raises:
@@ -69,11 +71,12 @@ def plan_for(
         WeightsError: the model's files are missing or damaged.
     """
     free = available(device) if budget is None else budget
+    video = _video_bytes(request, device, hold=hold_frames)
     if load_card(request.model).family == "wan":
         files = _wan_files(request.model, device, weights, as_published=as_published)
-        plans = [_wan_plan(request, files, strategy, free) for strategy in STRATEGIES]
+        plans = [_wan_plan(request, files, strategy, free, video) for strategy in STRATEGIES]
     else:
-        plans = [_pocket_plan(request, device, weights, free)]
+        plans = [_pocket_plan(request, device, weights, free, video)]
     for plan in plans:
         if plan.peak * MARGIN <= free:
             return plan
@@ -97,7 +100,9 @@ def _wan_files(model: str, device: str, weights: Path | None, *, as_published: b
     return wan_folder(model, device, weights)[0]
 
 
-def _wan_plan(request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int) -> Plan:
+def _wan_plan(
+    request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int, video: int
+) -> Plan:
     device = folder.device
     sizes = folder.sizes()
     works = _wan_works(folder, request)
@@ -113,7 +118,7 @@ def _wan_plan(request: Request, folder: WanFolder | WanSketch, strategy: Strateg
     if strategy.nets == "streamed":
         layers = folder.configs[0].layers
         one += (2 - layers) * sizes["block"] + READING
-    decode = works["decode"].bytes + _video_bytes(request, device)
+    decode = works["decode"].bytes + video
     if strategy.nets == "held":
         held = sizes["text"] + (sizes["vae"] + sizes.get("eye", 0) if pictured else 0)
         peaks = (
@@ -210,7 +215,7 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
 
 
 @torch.no_grad()
-def _pocket_plan(request: Request, device: str, weights: Path | None, free: int) -> Plan:
+def _pocket_plan(request: Request, device: str, weights: Path | None, free: int, video: int) -> Plan:
     import json
 
     from filmwright.engine.pocket import DECODE_CHUNK
@@ -245,7 +250,7 @@ def _pocket_plan(request: Request, device: str, weights: Path | None, free: int)
     chunks = -(-shape.num_frames // DECODE_CHUNK)
     decode = Work(bytes=chunk.bytes, convolutions=chunk.convolutions * chunks)
     base = _base(device) + held
-    peaks = (base, base + step.bytes, base + decode.bytes + _video_bytes(request, device))
+    peaks = (base, base + step.bytes, base + decode.bytes + video)
     rates = _rates(device, dtype, dtype)
     seconds = (0.1, step.seconds(rates), decode.seconds(rates))
     return _plan(request, device, dtype, STRATEGIES[0], peaks, seconds, free)
@@ -286,12 +291,12 @@ def _work(device: str, nets: tuple[nn.Module, ...], function: Callable[[], objec
     return Work(bytes=trace.peak, products=trace.product_flops, convolutions=trace.convolution_flops)
 
 
-def _video_bytes(request: Request, device: str) -> int:
-    """The frames, and the encoder; on the host, so nothing on a GPU."""
+def _video_bytes(request: Request, device: str, *, hold: bool) -> int:
+    """The frames that are held, and the encoder; on the host, so nothing on a GPU."""
     if device != "cpu":
         return 0
     pixels = request.width * request.height
-    return pixels * (3 * request.num_frames + ENCODER[1]) + ENCODER[0]
+    return pixels * (ENCODER[1] + (3 * request.num_frames if hold else 0)) + ENCODER[0]
 
 
 @lru_cache(maxsize=4)
