@@ -82,13 +82,20 @@ def generate(
         str | None,
         typer.Option(metavar="8GB", help="What the run may come to use; what is free if not given."),
     ] = None,
+    gpus: Annotated[
+        int, typer.Option("--gpus", help="Processes that make one clip together, a GPU each.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a clip from words."""
     from filmwright.engine.build_request import build_request, check_device
     from filmwright.engine.sidecar import read_sidecar, sidecar_path
+    from filmwright.engine.workers import is_first, run_workers
     from filmwright.media.files import check_output
+    from filmwright.weights.card import load_card
 
+    if gpus < 1:
+        raise BadRequest(f"--gpus {gpus} makes no clip: give 1 or more")
     if not 1 <= count <= MAX_COUNT:
         raise BadRequest(f"{count} clips are out of range: --count takes 1 to {MAX_COUNT}")
     check_device(device)
@@ -124,13 +131,28 @@ def generate(
         check_output(path, suffixes=(".mp4",))
         check_output(sidecar_path(path))
 
+    if gpus > 1 and load_card(first.model).family != "wan":
+        raise BadRequest(f"model {first.model!r} runs in one process: leave --gpus out")
+
     from filmwright.engine.generate import generate_file, pick_device
 
     place = pick_device(device)
+    if gpus > 1:
+        check_gpus(gpus, place)
+        options = [
+            *(["--memory", memory] if memory else []),
+            *(["--weights", str(weights)] if weights else []),
+        ]
+        options += ["--json"] if as_json else []
+        for request, path in zip(requests, paths, strict=True):
+            if code := run_workers(request, path, gpus, place.partition(":")[0], options):
+                raise typer.Exit(code)
+        return
     made_with = earlier.weights if earlier else None
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
-        with Drawing(title=f"{index + 1}/{count} " if count > 1 else "", quiet=as_json) as drawing:
+        title = f"{index + 1}/{count} " if count > 1 else ""
+        with Drawing(title=title, quiet=as_json or not is_first()) as drawing:
             generate_file(
                 request,
                 path,
@@ -140,7 +162,7 @@ def generate(
                 made_with=made_with,
                 memory=budget,
             )
-        if not as_json:
+        if not as_json and is_first():
             typer.echo(
                 f"{path}: {request.width}x{request.height}, {request.num_frames} frames, "
                 f"{request.shape.seconds:.2f} s, seed {request.seed}"
@@ -159,8 +181,16 @@ def generate(
                 "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
             }
         )
-    if as_json:
+    if as_json and is_first():
         typer.echo(json.dumps({"clips": results}, ensure_ascii=False))
+
+
+def check_gpus(count: int, device: str) -> None:
+    """Raises BadRequest where there are fewer GPUs; processes on a CPU share its cores."""
+    import torch
+
+    if device != "cpu" and torch.cuda.device_count() < count:
+        raise BadRequest(f"--gpus {count} needs {count} GPUs: {torch.cuda.device_count()} are found")
 
 
 def output_paths(out: Path, count: int) -> list[Path]:

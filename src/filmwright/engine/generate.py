@@ -25,10 +25,12 @@ from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.build_request import check_device, check_request
 from filmwright.engine.journal import Journal, journal_of
 from filmwright.engine.memory import give_back, keep_exact, peak, start_peak
+from filmwright.engine.parallel import agree, join
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
-from filmwright.engine.runs import RunRecord
+from filmwright.engine.runs import RunRecord, folder_of
 from filmwright.engine.sidecar import Sidecar, make_sidecar, sidecar_path, write_sidecar
+from filmwright.engine.workers import is_first
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
 from filmwright.media.video import VideoWriter
@@ -165,8 +167,9 @@ class _Run:
         device: str,
         weights: Path | None,
     ) -> None:
-        self.request, self.target, self.device, self.weights = request, target, device, weights
-        self.clock = _Clock(on_event, device)
+        self.request, self.target, self.weights = request, target, weights
+        self.device = join(device)  # several processes make one clip; the first of them speaks and writes
+        self.clock = _Clock(on_event if is_first() else None, self.device)
         self.said: list[str] = []
 
     def make(
@@ -189,6 +192,9 @@ class _Run:
                 f"the weights of {names} are not those of the earlier clip: the frames will differ",
             )
         with torch.inference_mode():
+            if not is_first():
+                self._follow(runner)
+                return make_sidecar(request, weights=runner.hashes, timings=self.clock.seconds)
             if self.target is None:
                 digest = self._decode(runner, self._denoise(runner, Journal(None, self._warn)), frames)
             else:
@@ -229,11 +235,24 @@ class _Run:
             weights=dict(runner.hashes),
         )
         with journal_of(record, self._warn) as journal:
+            agree(journal.kept)
+            agree(journal.latents() is not None)
             try:
                 return self._decode(runner, self._denoise(runner, journal), frames)
             except KeyboardInterrupt as error:
                 more = f"; `filmwright resume {target}` goes on from there" if journal.calls else ""
                 raise Cancelled(f"cancelled; nothing half written is left{more}") from error
+
+    def _follow(self, runner: Runner) -> None:
+        """What every process but the first does: the same steps, from where the first one's journal has come."""
+        journal = Journal(None, self._warn)
+        if self.target is not None:
+            folder = folder_of(self.request, self.target)
+            journal = Journal(folder, self._warn, writes=False)
+            journal.kept = agree(0)
+            if agree(0):  # denoised already
+                return
+        self._denoise(runner, journal)
 
     def _denoise(self, runner: Runner, journal: Journal) -> Tensor:
         """Clean latents [1, c, t, h, w], from where the journal has come."""

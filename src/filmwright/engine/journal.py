@@ -29,10 +29,10 @@ Tell = Callable[[str, str], None]
 
 
 class Journal:
-    """The kept answers of one run; without a folder it keeps nothing."""
+    """The kept answers of one run; without a folder it keeps nothing, and where another process `writes` it reads."""
 
-    def __init__(self, folder: Path | None, tell: Tell) -> None:
-        self.folder, self.tell = folder, tell
+    def __init__(self, folder: Path | None, tell: Tell, *, writes: bool = True) -> None:
+        self.folder, self.tell, self.writes = folder, tell, writes
         self.kept = 0 if folder is None else self._whole_answers()
         self.calls = 0
 
@@ -58,7 +58,7 @@ class Journal:
 
     def keep_latents(self, latents: Tensor) -> None:
         """Keeps what decoding starts from; the answers behind it are not needed any more."""
-        if self.folder is not None:
+        if self.folder is not None and self.writes:
             self._write(self.folder / LATENTS, latents)
             for index in range(self.calls):
                 self._answer(index).unlink(missing_ok=True)
@@ -82,7 +82,7 @@ class Journal:
 
     def _write(self, path: Path, tensor: Tensor) -> None:
         """A disk that refuses ends the keeping, not the run."""
-        if self.folder is None:
+        if self.folder is None or not self.writes:
             return
         aside = path.with_name(f".{path.name}")
         try:

@@ -26,12 +26,13 @@ from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
 from filmwright.engine.cache import FirstBlockCache
+from filmwright.engine.parallel import Ulysses, team_for
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.media.image import load_image
 from filmwright.models.attention import attend_in_blocks
 from filmwright.models.wan import Context, WanTransformer
 from filmwright.models.wan_vae import GROUP, Memory, WanVAE
-from filmwright.spec.errors import WeightsError
+from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Keyframe, Request
 from filmwright.spec.words import Finding
@@ -151,17 +152,23 @@ def denoise_wan(
         cache: makes what runs the passes of one kind, such as a `FirstBlockCache`; the net itself runs them without.
 
     Raises:
+        BadRequest: a cache where processes share tokens: they would come to different ends.
         ValueError: no experts, or experts that leave levels to nobody.
     """
     if not experts or experts[-1].down_to > 0:
         raise ValueError("the last expert must reach down to level 0")
     given = given or Given()
+    team = team_for(guided=any(e.guidance != 1 for e in experts))
+    if cache is not None and team is not None and team.tokens is not None:
+        raise BadRequest("--cache and tokens shared by several processes do not go together: leave one out")
     now: dict[int, tuple[WanTransformer, Context, Context | None, Pass, Pass]] = {}
 
     def begun(index: int) -> tuple[WanTransformer, Context, Context | None, Pass, Pass]:
         if index not in now:
             now.clear()  # an expert is done when the next one begins
             net = experts[index].net()
+            tokens = None if team is None else team.tokens
+            net.share = None if tokens is None else Ulysses(tokens, net.config.heads)
             guided = experts[index].guidance != 1
             now[index] = (
                 net,
@@ -179,10 +186,16 @@ def denoise_wan(
         seen = x if given.channels is None else torch.cat([x, given.channels.to(x)], dim=1)
         seen = seen.to(net.patch_embedding.weight.dtype)
         told = levels if given.given is not None else levels[:, :1]
-        v = run(net, seen, told, prompted).to(x.dtype)
         if unprompted is None:
-            return v
-        plain = run_plain(net, seen, told, unprompted).to(x.dtype)
+            return run(net, seen, told, prompted).to(x.dtype)
+        if team is not None and team.side is not None:
+            mine = (
+                run(net, seen, told, prompted) if team.side == 0 else run_plain(net, seen, told, unprompted)
+            )
+            v, plain = team.both(mine.to(x.dtype))
+        else:
+            v = run(net, seen, told, prompted).to(x.dtype)
+            plain = run_plain(net, seen, told, unprompted).to(x.dtype)
         return plain + experts[index].guidance * (v - plain)
 
     x, levels = noise, None

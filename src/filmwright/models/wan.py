@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Attend", "Context", "Reuse", "WanConfig", "WanTransformer", "wan_rotations"]
+__all__ = ["Attend", "Context", "Reuse", "Share", "WanConfig", "WanTransformer", "wan_rotations"]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(e)) v of [b, g, n, e], [b, g, m, e], [b, g, m, e] -> [b, g, n, e]."""
@@ -37,6 +37,19 @@ class Reuse(Protocol):
 
     def after_last(self, tokens: Tensor) -> None:
         """Is told the tokens after the last block, if they were computed."""
+
+
+class Share(Protocol):
+    """What shares tokens among processes."""
+
+    def mine(self, tokens: Tensor, frames: int) -> Tensor:
+        """This process's part of each frame of tokens [..., t*s, d]."""
+
+    def whole(self, tokens: Tensor, frames: int) -> Tensor:
+        """All tokens [b, t*s, d] from each process's part."""
+
+    def attend(self, attend: Attend) -> Attend:
+        """Attention over all tokens, for callers that have their part of them."""
 
 
 PATCH = (1, 2, 2)
@@ -165,9 +178,17 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, config.dim) / config.dim**0.5)
 
     def forward(
-        self, x: Tensor, levels: Tensor, context: tuple[Tensor, ...], rotations: Tensor, attend: Attend
+        self,
+        x: Tensor,
+        levels: Tensor,
+        context: tuple[Tensor, ...],
+        rotations: Tensor,
+        attend: Attend,
+        attend_all: Attend,
     ) -> Tensor:
-        """`x` [b, n, d]; `levels` fp32 [b, f, 6, d] of f groups of tokens, one after the other, as many in each."""
+        """`x` [b, n, d]; `levels` fp32 [b, f, 6, d] of f groups of tokens, one after the other, as many in each;
+        `attend_all` is over the tokens of all processes, `attend` over words.
+        """
         groups = levels.shape[1]
         shift1, scale1, gate1, shift2, scale2, gate2 = (
             (self.modulation.float()[:, None] + levels).unsqueeze(3).unbind(2)
@@ -177,7 +198,7 @@ class Block(nn.Module):
             return y.unflatten(1, (groups, -1))  # type: ignore[no-any-return]
 
         y = layer_norm(grouped(x), self.eps, scale1, shift1).flatten(1, 2)
-        y = self.self_attn(y, rotations, attend)
+        y = self.self_attn(y, rotations, attend_all)
         x = torch.addcmul(grouped(x).float(), grouped(y).float(), gate1).flatten(1, 2).to(x.dtype)
         y = F.layer_norm(
             x.float(), x.shape[-1:], self.norm3.weight.float(), self.norm3.bias.float(), self.eps
@@ -230,15 +251,16 @@ class ImageEmbedding(nn.Module):
 class WanTransformer(nn.Module):
     """Noisy latents, their levels and a context to velocities."""
 
+    stream: Callable[[], Iterable[Block]] | None  # gives the blocks where they are not all held
+    share: Share | None  # among processes
+
     def __init__(self, config: WanConfig) -> None:
         super().__init__()
         if config.dim % config.heads or config.head_dim % 2:
             raise ValueError(f"{config.heads} heads cannot share {config.dim} features evenly")
         self.config = config
         self.attend: Attend = F.scaled_dot_product_attention
-        self.stream: Callable[[], Iterable[Block]] | None = (
-            None  # gives the blocks where they are not all held
-        )
+        self.stream, self.share = None, None
         d = config.dim
         self.patch_embedding = nn.Conv3d(config.in_channels, d, PATCH, PATCH)
         self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, d), nn.GELU("tanh"), nn.Linear(d, d))
@@ -280,17 +302,23 @@ class WanTransformer(nn.Module):
         tokens = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()  # [b, n, d]
         time = self.time_embedding(self._wave(levels)).to(tokens.dtype)  # [b, f, d]
         modulation = self.time_projection(time).unflatten(-1, (6, -1)).float()  # [b, f, 6, d]
-        tokens = self._blocks(tokens, modulation, context, rotations, reuse)
-        patches = self.head(tokens, time).unflatten(1, grid).unflatten(-1, (*PATCH, -1))  # b t h w 1 2 2 c
+        share = self.share
+        if share is not None:
+            tokens, rotations = share.mine(tokens, grid[0]), share.mine(rotations, grid[0])
+        tokens = self.head(self._blocks(tokens, modulation, context, rotations, reuse), time)
+        if share is not None:
+            tokens = share.whole(tokens, grid[0])
+        patches = tokens.unflatten(1, grid).unflatten(-1, (*PATCH, -1))  # b t h w 1 2 2 c
         return patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)  # type: ignore[no-any-return]
 
     def _blocks(
         self, tokens: Tensor, modulation: Tensor, context: Context, rotations: Tensor, reuse: Reuse | None
     ) -> Tensor:
         """Tokens [b, n, d] through all blocks, or through the first if `reuse` knows the rest."""
+        attend_all = self.attend if self.share is None else self.share.attend(self.attend)
         for index, (block, layer) in enumerate(zip(self.layers(), context, strict=True)):
             before = tokens
-            tokens = block(tokens, modulation, layer, rotations, self.attend)
+            tokens = block(tokens, modulation, layer, rotations, self.attend, attend_all)
             if index == 0 and reuse is not None:
                 known = reuse.after_first(before, tokens)
                 if known is not None:

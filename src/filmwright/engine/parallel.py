@@ -1,0 +1,134 @@
+"""One clip on several devices: a process each, started by torchrun, all with the whole net and the same noise.
+
+Guidance comes first: where there are two processes or another even number, one half computes what the prompt says and
+the other what it does not. Within a half, tokens are shared (Ulysses: Jacobs et al. 2023): every process has a part of
+every frame's tokens for all heads, and for attention all tokens for a part of the heads.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from filmwright.models.wan import Attend
+from filmwright.spec.errors import BadRequest
+
+__all__ = ["Team", "Ulysses", "agree", "join", "team_for"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Team:
+    """Who computes what: `side` 0 with the prompt, 1 without, None both; `tokens` is who shares this side's tokens."""
+
+    side: int | None
+    tokens: dist.ProcessGroup | None
+    pair: dist.ProcessGroup | None  # this process and its like on the other side
+
+    def both(self, mine: Tensor) -> tuple[Tensor, Tensor]:
+        """What was computed with the prompt and without, from what each side has."""
+        found = [torch.empty_like(mine) for _ in range(2)]
+        dist.all_gather(found, mine.contiguous(), group=self.pair)
+        return found[0], found[1]
+
+
+class Ulysses:
+    """Shares the tokens of `models.wan.WanTransformer` among a group's processes; see `models.wan.Share`."""
+
+    def __init__(self, group: dist.ProcessGroup, heads: int) -> None:
+        self.group, self.rank, self.count = group, dist.get_rank(group), dist.get_world_size(group)
+        if heads % self.count:
+            raise BadRequest(
+                f"{heads} heads cannot be shared by {self.count} processes: use a number that divides {heads}"
+            )
+        self.sizes: list[int] = []  # tokens of each process
+
+    def mine(self, tokens: Tensor, frames: int) -> Tensor:
+        """This process's part of each frame of [..., t*s, d] -> [..., t*part, d]."""
+        parts = tokens.unflatten(-2, (frames, -1)).tensor_split(self.count, dim=-2)
+        self.sizes = [frames * part.shape[-2] for part in parts]
+        part: Tensor = parts[self.rank].flatten(-3, -2)
+        return part
+
+    def whole(self, tokens: Tensor, frames: int) -> Tensor:
+        """All tokens [b, t*s, d] from each process's part."""
+        most = max(self.sizes)
+        padded = torch.nn.functional.pad(tokens, (0, 0, 0, most - tokens.shape[1])).contiguous()
+        found = [torch.empty_like(padded) for _ in range(self.count)]
+        dist.all_gather(found, padded, group=self.group)
+        parts = [f[:, :n].unflatten(1, (frames, -1)) for f, n in zip(found, self.sizes, strict=True)]
+        return torch.cat(parts, dim=2).flatten(1, 2)
+
+    def attend(self, attend: Attend) -> Attend:
+        """Attention over all tokens, for callers that have their part of them."""
+
+        def shared(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            y = attend(*(self._to_heads(x) for x in (q, k, v)))
+            return self._to_tokens(y)
+
+        return shared
+
+    def _to_heads(self, x: Tensor) -> Tensor:
+        """[b, g, part, e] of all heads -> [b, g/p, n, e] of some, tokens in the order of processes."""
+        b, g, n, e = x.shape
+        share = g // self.count
+        send = x.unflatten(1, (self.count, share)).transpose(0, 1).contiguous().flatten()  # p b g/p part e
+        each = b * share * e
+        found = x.new_empty(each * sum(self.sizes))
+        dist.all_to_all_single(
+            found, send, [each * s for s in self.sizes], [each * n] * self.count, group=self.group
+        )
+        parts = found.split([each * s for s in self.sizes])
+        return torch.cat([p.view(b, share, s, e) for p, s in zip(parts, self.sizes, strict=True)], dim=2)
+
+    def _to_tokens(self, x: Tensor) -> Tensor:
+        """The inverse of `_to_heads`."""
+        b, share, _, e = x.shape
+        n, each = self.sizes[self.rank], b * share * e
+        send = torch.cat([part.contiguous().flatten() for part in x.split(self.sizes, dim=2)])
+        found = x.new_empty(each * n * self.count)
+        dist.all_to_all_single(
+            found, send, [each * n] * self.count, [each * s for s in self.sizes], group=self.group
+        )
+        return found.view(self.count, b, share, n, e).transpose(0, 1).flatten(1, 2)
+
+
+def join(device: str) -> str:
+    """Joins the others where torchrun started this process; the device that is this one's."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    if device.startswith("cuda"):
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    return device
+
+
+def agree(number: int) -> int:
+    """The first process's number, for all; a plain number where there is only one process."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return number
+    found: list[int] = [number]
+    dist.broadcast_object_list(found, src=0)
+    return found[0]
+
+
+@cache
+def team_for(*, guided: bool) -> Team | None:
+    """How the processes of this run share a clip; None where there is only one."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return None
+    count, rank = dist.get_world_size(), dist.get_rank()
+    if not guided or count % 2:
+        return Team(side=None, tokens=dist.new_group(list(range(count))), pair=None)
+    half = count // 2
+    sides = [list(range(half)), list(range(half, count))]
+    token_groups = [dist.new_group(side) for side in sides]
+    pairs = [dist.new_group([i, i + half]) for i in range(half)]
+    side = rank // half
+    return Team(side=side, tokens=token_groups[side] if half > 1 else None, pair=pairs[rank % half])

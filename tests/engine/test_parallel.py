@@ -1,0 +1,116 @@
+"""Several processes make the clip that one makes: guidance on two sides, tokens shared, both, and a run that died."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from filmwright.cli.main import run
+from filmwright.media.video import probe, read_video
+from reference_wan import save
+
+MODEL = "wan2.1-t2v-1.3b"
+WORKER = """
+import sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+from filmwright.engine.build_request import build_request
+from filmwright.engine.parallel import join, team_for
+from filmwright.engine.wan import WanRunner
+from filmwright.engine.workers import is_first
+from filmwright.spec.plan import Strategy
+from filmwright.weights.card import load_card
+from filmwright.weights.wan_folder import WanFolder
+model, out, guidance, nets = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
+join("cpu")
+name = "wan2.1-t2v-1.3b"
+request = build_request("a red ball", model=name, size=(80, 64), num_frames=9, steps=4, seed=2, guidance=guidance)
+runner = WanRunner(load_card(name), WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
+with torch.inference_mode():
+    z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
+if is_first():
+    save_file({"z": z}, out)
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("diffusers")
+    sizes = {"num_attention_heads": 2, "attention_head_dim": 64, "num_layers": 2}
+    return save(MODEL, tmp_path_factory.mktemp("wan") / "model", **sizes)
+
+
+def denoised(model: Path, folder: Path, count: int, guidance: float, nets: str = "held") -> torch.Tensor:
+    script, out = folder / "worker.py", folder / f"{count}-{guidance}-{nets}.safetensors"
+    script.write_text(WORKER)
+    launch = [sys.executable]
+    if count > 1:
+        launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [*launch, str(script), str(model), str(out), str(guidance), nets]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return load_file(out)["z"]
+
+
+@pytest.mark.parametrize(
+    ("count", "guidance", "nets"),
+    [
+        (2, 5.0, "held"),  # a side each
+        (2, 1.0, "held"),  # 20 tokens a frame, 10 each
+        (2, 1.0, "streamed"),
+        (4, 5.0, "held"),  # two sides, and tokens shared within each
+    ],
+)
+def test_processes_give_the_result_of_one(
+    model: Path, tmp_path: Path, count: int, guidance: float, nets: str
+) -> None:
+    one = denoised(model, tmp_path, 1, guidance)
+    many = denoised(model, tmp_path, count, guidance, nets)
+    torch.testing.assert_close(many, one, atol=1e-4, rtol=1e-4)
+
+
+def test_two_processes_write_one_file(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shot = [
+        "generate",
+        "a red ball",
+        "--model",
+        MODEL,
+        "--weights",
+        str(model),
+        "--size",
+        "64x64",
+        "--frames",
+        "5",
+    ]
+    shot += ["--steps", "3", "--seed", "4", "--device", "cpu", "--json"]
+    assert run([*shot, "-o", str(tmp_path / "one.mp4")]) == 0
+    capsys.readouterr()
+    many = subprocess.run(
+        [sys.executable, "-m", "filmwright.cli", *shot, "--gpus", "2", "-o", str(tmp_path / "two.mp4")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert many.returncode == 0, many.stderr[-2000:]
+    (told,) = json.loads(many.stdout)["clips"]
+    assert told["path"] == str(tmp_path / "two.mp4")
+    assert probe(tmp_path / "two.mp4").codec == "h264"
+    a, b = (read_video(tmp_path / name)[0].astype(int) for name in ("one.mp4", "two.mp4"))
+    assert abs(a - b).max() <= 8  # bf16, and what the encoder makes of a last bit
+
+
+def test_a_number_that_does_not_divide_the_heads_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", "x", "--gpus", "2"]) == 2
+    assert "leave --gpus out" in capsys.readouterr().err
+    assert run(["generate", "x", "--model", MODEL, "--gpus", "0"]) == 2
+    assert "--gpus 0" in capsys.readouterr().err
