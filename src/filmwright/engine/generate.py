@@ -264,12 +264,11 @@ class _Run:
         give_back(self.device)
         with clock.stage("denoise", request.steps, before=min(journal.kept, request.steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
-        if runner.proofs.get("cache", {}).get("dropped"):
-            off = runner.proofs["cache"]["difference"]
-            self._warn(
-                "cache-dropped",
-                f"--cache {request.cache:g} was dropped: the pass that it would have saved first was {off:.0%} off",
-            )
+        for name, proof in runner.proofs.items():
+            if proof.get("dropped"):
+                self._warn(
+                    "dropped", f"{name} was dropped: it was {proof['difference']:.0%} off the exact result"
+                )
         if request.cache and journal.kept:
             self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
         del prepared

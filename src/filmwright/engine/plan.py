@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from filmwright.engine.attention import candidates
 from filmwright.engine.memory import available, resident
 from filmwright.engine.trace import Trace
-from filmwright.models.attention import attend_in_blocks
 from filmwright.spec.errors import DoesNotFit
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
@@ -160,8 +160,7 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
         net = WanTransformer(config)
         for name, p in net.named_parameters():
             p.data = p.data.to(running_dtype(name, folder.dtype))
-        if folder.device == "cpu" and folder.dtype is torch.bfloat16:
-            net.attend = attend_in_blocks
+        net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
         guided = request.guidance != 1
         levels = torch.zeros(1, shape[2] if folder.first_frame_is_given else 1)
 

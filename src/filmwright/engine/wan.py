@@ -25,12 +25,12 @@ from torch import Tensor
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
+from filmwright.engine.attention import choose_attention
 from filmwright.engine.cache import FirstBlockCache
 from filmwright.engine.parallel import Ulysses, team_for
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.media.image import load_image
-from filmwright.models.attention import attend_in_blocks
-from filmwright.models.wan import Context, WanTransformer
+from filmwright.models.wan import Attend, Context, WanTransformer
 from filmwright.models.wan_vae import GROUP, Memory, WanVAE
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.plan import Strategy
@@ -219,6 +219,7 @@ class WanRunner:
         self.card, self.folder, self.hashes = card, folder, hashes
         self.strategy = strategy or Strategy()
         self.proofs: dict[str, dict[str, float]] = {}
+        self._attend: Attend | None = None
         self._held: dict[str, Any] = {}
 
     def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
@@ -276,6 +277,12 @@ class WanRunner:
         reaches = (0.0,) if self.folder.boundary is None else (self.folder.boundary, 0.0)
         shape = latent_shape(self.folder, request)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
+        self.proofs = {}
+        if self._attend is None:
+            count = shape[2] * shape[3] * shape[4] // 4
+            self._attend, self.proofs = choose_attention(
+                self.folder.device, self.folder.dtype, count, self.folder.configs[0].head_dim
+            )
         caches: list[FirstBlockCache] = []
 
         def cache() -> FirstBlockCache:
@@ -300,7 +307,8 @@ class WanRunner:
                 through=through,
                 cache=cache if request.cache else None,
             )
-        self.proofs = {"cache": _proof(caches)} if caches else {}
+        if caches:
+            self.proofs["cache"] = _proof(caches)
         return latents
 
     def _expert(self, index: int, request: Request, stack: ExitStack) -> WanTransformer:
@@ -326,8 +334,8 @@ class WanRunner:
         net = (
             folder.transformer_shell(index) if self.strategy.nets == "streamed" else folder.transformer(index)
         )
-        if folder.device == "cpu" and folder.dtype is torch.bfloat16:
-            net.attend = attend_in_blocks
+        if self._attend is not None:
+            net.attend = self._attend
         return net
 
     def _net(self, name: str, load: Callable[[], N]) -> N:
