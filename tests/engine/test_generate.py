@@ -172,3 +172,25 @@ def test_damaged_weights_are_said(weights: Path, tmp_path: Path, damage: str) ->
     with pytest.raises(WeightsError) as error:
         load_backbone(folder)
     assert "\n" not in str(error.value)
+
+
+def test_guidance_is_about_the_camera_too(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[bool, bool]] = []
+    step = backbone.denoiser.step
+
+    def recorded(
+        x: torch.Tensor, levels: torch.Tensor, cache: object, pooled: object, controls: torch.Tensor
+    ) -> object:
+        told.append((bool(controls[:, :CAMERA].any()), bool(controls[:, CAMERA:].any())))
+        return step(x, levels, cache, pooled, controls)
+
+    monkeypatch.setattr(backbone.denoiser, "step", recorded)
+    track = Track(points=((0, 0.2, 0.2), (8, 0.6, 0.2)))
+    shown = with_controls(
+        request(camera="pan-left", steps=1),
+        *request(camera="pan-left").controls,
+        MotionBrush(tracks=(track,)),
+    )
+    generate_clip(shown, backbone=backbone)
+    assert [camera for camera, _ in told] == [True, False]  # with the prompt, without it
+    assert told[0][1] == told[1][1]  # what the brush says holds for both

@@ -12,14 +12,14 @@ from torch import Tensor
 from filmwright.media.files import digest_file
 from filmwright.media.image import load_image
 from filmwright.media.video import read_video
-from filmwright.models.dit import CONTROL_CHANNELS, RAYS
+from filmwright.models.dit import CAMERA, CONTROL_CHANNELS
 from filmwright.models.vae import GROUP
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import CameraPath, Keyframe, MotionBrush, Prefix, Request, Track
 from filmwright.spec.shapes import LatentShape
 from filmwright.weights.backbone import Backbone
 from filmwright.world.cameras import camera_path
-from filmwright.world.rays import pluecker
+from filmwright.world.rays import camera_channels
 
 __all__ = ["Conditions", "prepare"]
 
@@ -30,7 +30,7 @@ class Conditions:
 
     known: clean latents [1, c, t, h, w]; zeros where nothing is known.
     given: [t] bool, latent frames that are known.
-    controls: [1, 23, t, h, w], camera rays and motion tracks.
+    controls: [1, 43, t, h, w], camera and motion tracks.
     keyframes, key_times: clean latents [1, m, c, h, w] of later pictures and their latent frames [m], or None.
     """
 
@@ -42,7 +42,7 @@ class Conditions:
 
 
 def prepare(request: Request, backbone: Backbone) -> Conditions:
-    """Encodes pictures and clips, draws rays and tracks.
+    """Encodes pictures and clips, draws camera and tracks.
 
     Raises:
         BadRequest: a prefix that is too short or of another shape, or a picture that changed since it was named.
@@ -69,12 +69,12 @@ def prepare(request: Request, backbone: Backbone) -> Conditions:
                 known[:, :, : latents.shape[2]] = latents
                 given[: latents.shape[2]] = True
             case CameraPath(move=move, amount=amount):
-                controls[:, :RAYS] = _rays(move, amount, request, shape).to(known)
+                controls[:, :CAMERA] = _camera(move, amount, request, shape).to(known)
             case MotionBrush():
                 pass  # drawn below, when the first frame is known
     for control in request.controls:
         if isinstance(control, MotionBrush):
-            controls[:, RAYS:] = _tracks(control.tracks, known, shape)
+            controls[:, CAMERA:] = _tracks(control.tracks, known, shape)
     keyframes = torch.stack([z for _, z in later], dim=1) if later else None
     times = torch.tensor([t for t, _ in later], device=backbone.device) if later else None
     return Conditions(known=known, given=given, controls=controls, keyframes=keyframes, key_times=times)
@@ -104,10 +104,11 @@ def _last_frames(path: str, digest: str, count: int, request: Request) -> NDArra
     return frames[-count:]
 
 
-def _rays(move: str, amount: float, request: Request, shape: LatentShape) -> Tensor:
-    """Pluecker rays of a named move [1, 6, t, h, w] at the last frame of each latent frame."""
-    rays = pluecker(camera_path(move, request.num_frames, amount=amount), shape.height, shape.width)
-    return torch.as_tensor(np.asarray(rays))[::GROUP].transpose(0, 1)[None]
+def _camera(move: str, amount: float, request: Request, shape: LatentShape) -> Tensor:
+    """Camera channels of a named move [1, 26, t, h, w]."""
+    path = camera_path(move, request.num_frames, amount=amount)
+    channels = camera_channels(path, shape.height, shape.width, stride=GROUP)
+    return torch.from_numpy(channels).transpose(0, 1)[None]
 
 
 def _tracks(tracks: tuple[Track, ...], known: Tensor, shape: LatentShape) -> Tensor:

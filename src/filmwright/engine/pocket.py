@@ -17,6 +17,7 @@ from filmwright.diffusion.guidance import guided
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
 from filmwright.engine.conditions import Conditions, prepare
+from filmwright.models.dit import CAMERA
 from filmwright.spec.request import Request
 from filmwright.spec.words import Finding, analyse
 from filmwright.weights.backbone import Backbone, load_backbone
@@ -26,6 +27,8 @@ from filmwright.weights.files import shipped
 __all__ = ["GUIDANCE_INTERVAL", "PocketRunner", "backbone_for", "decode", "denoise"]
 
 GUIDANCE_INTERVAL = (0.15, 1.0)  # noise levels at which the prompt is weighed against no prompt
+# the pass without the prompt is without the camera too, so that guidance is about both
+GUIDED_CAMERA = True
 DECODE_CHUNK = 3  # latent frames, 12 frames
 
 
@@ -106,10 +109,17 @@ def denoise(
         dit.cache_context(text[i : i + 1], conditions.keyframes, conditions.key_times) for i in range(2)
     ]
 
-    def of(which: int) -> Callable[[Tensor, Tensor], Tensor]:
+    plain = conditions.controls
+    if GUIDED_CAMERA:
+        plain = plain.clone()
+        plain[:, :CAMERA] = 0
+
+    def of(which: int) -> Denoise:
+        controls = (conditions.controls, plain)[which]
+
         def velocity(x: Tensor, levels: Tensor) -> Tensor:
             y, _ = dit.step(
-                x.to(backbone.dtype), levels, contexts[which], pooled[which : which + 1], conditions.controls
+                x.to(backbone.dtype), levels, contexts[which], pooled[which : which + 1], controls
             )
             return y.float()
 

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from filmwright.models.attention import HEAD_DIM, Attention, SwiGLU, rms, rotary_table
 
-__all__ = ["CONTROL_CHANNELS", "RAYS", "TRACKS", "Cache", "DiT", "DiTConfig"]
+__all__ = ["CAMERA", "CONTROL_CHANNELS", "TRACKS", "Cache", "DiT", "DiTConfig"]
 
-RAYS = 6  # Pluecker coordinates of the camera, a latent cell
+CAMERA = 26  # rays, motion and places of the floor in each latent cell: `world.rays.camera_channels`
 TRACKS = 17  # propagated first-frame latent (16) and a validity map
-CONTROL_CHANNELS = RAYS + TRACKS
+CONTROL_CHANNELS = CAMERA + TRACKS
 
 Cache = list[tuple[Tensor, Tensor]]
 """Keys and values [b, g, n, e] of what has been seen, a layer."""
@@ -143,6 +143,8 @@ class DiT(nn.Module):
         controls: Tensor | None = None,
         keyframes: Tensor | None = None,
         key_times: Tensor | None = None,
+        *,
+        seen: list[Tensor] | None = None,
     ) -> Tensor:
         """The whole clip at once.
 
@@ -150,8 +152,9 @@ class DiT(nn.Module):
             x: noisy latents [b, c, t, h, w].
             levels: noise level of each latent frame [b, t], 0 clean to 1 noise.
             text: features [b, l, d_text] and `pooled` [b, d_text] of the text encoder.
-            controls: camera rays and motion tracks [b, 23, t, h, w]; None means none.
+            controls: camera and motion tracks [b, 43, t, h, w]; None means none.
             keyframes: clean latents [b, m, c, h, w] shown at latent frames `key_times` [m].
+            seen: takes the video tokens [b, t*s, d] after every block, for losses on what they know.
 
         Returns:
             Velocity `noise - x_0` [b, c, t, h, w].
@@ -167,6 +170,8 @@ class DiT(nn.Module):
         for block in self.blocks:
             tokens, _, v = block(tokens, modulation, num_context, table, bounds, None, first)
             first = v if first is None else first
+            if seen is not None:
+                seen.append(tokens[:, num_context:])
         return self._leave(tokens[:, num_context:], last, x.shape)
 
     def cache_context(

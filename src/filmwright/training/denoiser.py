@@ -1,9 +1,10 @@
 """Trains the text encoder and the denoiser together by flow matching on encoded clips.
 
 Every sample is one of the tasks that the model will be asked for: text to video, a given first frame, a keyframe at
-the end, given history, with or without camera rays, motion tracks and words. Cells that the subject passes weigh
+the end, given history, with or without the camera, motion tracks and words. Cells that the subject passes weigh
 more: it is a tenth of the picture and most of what the prompt is about. They do so the less, the more noise hides
 where it is: a weight that tells what cannot be seen yet would bias the velocity towards a subject everywhere.
+Small heads that ask for the truth teach the rest; see `training.truth`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from filmwright.models.dit import DiT
 from filmwright.models.text import TextEncoder
 from filmwright.training.latents import LatentSet, track_controls
 from filmwright.training.loop import LoopConfig, Rank, is_first_process, run, wants_compile
+from filmwright.training.truth import TruthHeads
 
 __all__ = ["DenoiserObjective", "DenoiserTraining", "train_denoiser"]
 
@@ -39,9 +41,10 @@ class DenoiserTraining:
     drop_caption: float = 0.1
     give_first: float = 0.25
     give_last: float = 0.15  # a share of the batches: their sequences are longer
-    give_rays: float = 0.5
+    give_camera: float = 0.8
     give_tracks: float = 0.25
     subject_weight: float = 4.0  # how much more a clean cell of the subject counts
+    truth: float = 1.0  # weight of the truth heads' loss; 0 trains without them
     mixture: tuple[float, float, float] = (0.6, 0.25, 0.15)  # see `flow.sample_levels`
 
 
@@ -67,9 +70,10 @@ class DenoiserObjective:
             tokenizer = Tokenizer.load(training.vocabulary or shipped() / "vocabulary.json")
             vectors = word_vectors(tokenizer, sizes.text.dim, torch.Generator().manual_seed(config.seed))
             self.text.embed.weight.data[: len(vectors)] = vectors
-        self.text.to(self.device)
-        self.dit.to(self.device)
-        self.modules: dict[str, nn.Module] = {"text": self.text, "denoiser": self.dit}
+        self.truth = TruthHeads(sizes.dit)
+        self.modules: dict[str, nn.Module] = {"text": self.text, "denoiser": self.dit, "truth": self.truth}
+        for module in self.modules.values():
+            module.to(self.device)
         self.data = LatentSet(training.latents, training.held_out)
         self.shift = shift_for(self.data.tensors["latents"][0].numel())
         if wants_compile(config, on_cpu=True):
@@ -80,10 +84,8 @@ class DenoiserObjective:
         """Weighted velocity error of a batch drawn from (seed, step)."""
         rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
         batch = self._batch(self.config.batch, rng)
-        mine = {
-            k: v[rank.part(self.config.batch)].to(self.device) if v.ndim > 1 else v for k, v in batch.items()
-        }
-        return self._weighted(**mine), {}
+        mine = {k: v[rank.part(self.config.batch)].to(self.device) for k, v in batch.items()}
+        return self._weighted(**mine)
 
     def _batch(self, count: int, rng: torch.Generator) -> dict[str, Tensor]:
         """Everything `_weighted` takes, drawn from `rng`; tensors are those of the whole batch."""
@@ -92,7 +94,8 @@ class DenoiserObjective:
         x = t["latents"][chosen].float()
         captions = torch.randint(t["tokens"].shape[1], (count,), generator=rng)
         tokens = t["tokens"][chosen, captions].long()
-        tokens[torch.rand(count, generator=rng) < give.drop_caption] = self._null(tokens.shape[1])
+        told = torch.rand(count, generator=rng) >= give.drop_caption
+        tokens[~told] = self._null(tokens.shape[1])
         levels, counted = sample_levels(
             count,
             x.shape[2],
@@ -102,22 +105,26 @@ class DenoiserObjective:
             mixture=give.mixture,
             first_frame_given=give.give_first,
         )
-        rays = t["rays"][chosen].float()
-        rays *= (torch.rand(count, generator=rng) < give.give_rays).float()[:, None, None, None, None]
+        camera = t["camera"][chosen].float()
+        camera *= (torch.rand(count, generator=rng) < give.give_camera).float()[:, None, None, None, None]
         tracks = t["tracks"][chosen]
         use = (torch.rand(count, tracks.shape[1], generator=rng) < torch.rand(count, 1, generator=rng)) & (
             torch.rand(count, 1, generator=rng) < give.give_tracks
         )
         paths = track_controls(x, tracks, t["seen"][chosen], use)
-        extra = give.subject_weight * (1 - levels)[:, :, None, None] * t["weight"][chosen].float()
+        cover = t["weight"][chosen].float()
+        extra = give.subject_weight * (1 - levels)[:, :, None, None] * cover
         weight = counted[:, :, None, None] * (1 + extra)
         batch = {
             "x": x,
             "tokens": tokens,
             "levels": levels,
             "weight": weight / weight.mean().clamp(min=1e-6),  # over the whole batch, whoever computes it
-            "controls": torch.cat([rays, paths], dim=1),
+            "controls": torch.cat([camera, paths], dim=1),
             "noise": torch.randn(x.shape, generator=rng),
+            "cover": cover,
+            "labels": t["labels"][chosen],
+            "told": told,
         }
         if float(torch.rand((), generator=rng)) < give.give_last:
             batch["last"] = t["last"][chosen].float()[:, None]
@@ -137,15 +144,23 @@ class DenoiserObjective:
         weight: Tensor,
         controls: Tensor,
         noise: Tensor,
+        cover: Tensor,
+        labels: Tensor,
+        told: Tensor,
         last: Tensor | None = None,
-    ) -> Tensor:
-        """Clean latents and noise [b,c,t,h,w], levels [b,t], weight [b,t,h,w] -> scalar."""
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Clean latents and noise [b,c,t,h,w], levels [b,t], weight and cover [b,t,h,w], labels [b,10], told [b]."""
         text, pooled = self.text(tokens)
+        seen: list[Tensor] | None = [] if self.training.truth else None
         times = None if last is None else torch.full((1,), x.shape[2] - 1, device=x.device)
-        v = self.dit(mix(x, noise, levels), levels, text, pooled, controls, last, times)
+        v = self.dit(mix(x, noise, levels), levels, text, pooled, controls, last, times, seen=seen)
         error = (v.float() - velocity(x, noise)).square().mean(1)  # [b, t, h, w]
         loss: Tensor = (error * weight).mean()
-        return loss
+        parts = {"velocity": loss}
+        if seen is not None:
+            more, lessons = self.truth(seen[self.truth.after], pooled, labels, cover, told)
+            loss, parts = loss + self.training.truth * more, parts | lessons
+        return loss, parts
 
     def evaluate(self) -> dict[str, float]:
         """Velocity error on held-out clips at fixed levels, seeds and captions; no controls."""
@@ -226,7 +241,7 @@ def train_denoiser(training: DenoiserTraining, config: LoopConfig) -> dict[str, 
         for k, v in m.state_dict().items()
     }
     load_checkpoint(config.out / NAME, objective.modules, ema)
-    for name in objective.modules:
+    for name in ("text", "denoiser"):
         tensors = {k.removeprefix(f"{name}."): v for k, v in ema.items() if k.startswith(f"{name}.")}
         write_weights(
             config.out / f"{name}.safetensors", tensors, note={"net": name, "size": training.size} | figures

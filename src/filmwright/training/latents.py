@@ -15,6 +15,7 @@ from filmwright.data.shards import Shards
 from filmwright.models.vae import GROUP, VAE
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.shapes import SPATIAL_FACTOR
+from filmwright.training.truth import labels_of_script
 from filmwright.weights.tokenizer import Tokenizer
 
 __all__ = ["LatentSet", "encode_shards", "last_frames", "track_controls"]
@@ -43,11 +44,11 @@ def encode_shards(
 
     `process` is (which, of how many): each takes every n-th shard.
 
-    Keys: latents f16 [n,c,t,h,w], last f16 [n,c,h,w] (the last frame alone, as a keyframe), rays f16 [n,6,t,h,w],
-    weight f16 [n,t,h,w] (share of each cell in the subject's box), tokens i16 [n,captions,length],
-    tracks f32 [n,p,t,2] in cells, seen bool [n,p,t], held_out and validation bool [n].
+    Keys: latents f16 [n,c,t,h,w], last f16 [n,c,h,w] (the last frame alone, as a keyframe), camera f16 [n,26,t,h,w],
+    weight f16 [n,t,h,w] (share of each cell in the subject's box), tokens i16 [n,captions,length], labels i16 [n,10]
+    (`truth.LABELS`), tracks f32 [n,p,t,2] in cells, seen bool [n,p,t], held_out and validation bool [n].
     """
-    from filmwright.world.rays import pluecker
+    from filmwright.world.rays import camera_channels
 
     out.mkdir(parents=True, exist_ok=True)
     vae = vae.eval().to(device, torch.bfloat16)
@@ -60,7 +61,7 @@ def encode_shards(
             done += len(records)
             continue
         parts: dict[str, list[Tensor]] = {
-            k: [] for k in ("latents", "last", "rays", "weight", "tracks", "seen")
+            k: [] for k in ("latents", "last", "camera", "weight", "tracks", "seen")
         }
         for first in range(0, len(records), batch):
             some = records[first : first + batch]
@@ -73,8 +74,8 @@ def encode_shards(
             at = last_frames(frames.shape[1])
             for r in some:
                 truth = shards.truth(r.index)
-                rays = pluecker(shards.camera(r.index), rows, columns)[at.numpy()]  # [t, 6, h, w]
-                parts["rays"].append(torch.as_tensor(rays).transpose(0, 1)[None].half())
+                camera = camera_channels(shards.camera(r.index), rows, columns, stride=GROUP)  # [t, 26, h, w]
+                parts["camera"].append(torch.from_numpy(camera).transpose(0, 1)[None].half())
                 parts["weight"].append(
                     box_weight(torch.from_numpy(truth["boxes"])[at], rows, columns)[None].half()
                 )
@@ -84,6 +85,7 @@ def encode_shards(
         tensors["tokens"] = torch.from_numpy(
             np.stack([tokenizer.encode_batch(list(r.captions), length) for r in records])
         ).to(torch.int16)
+        tensors["labels"] = torch.tensor([labels_of_script(r.script) for r in records], dtype=torch.int16)
         for split in ("held_out", "validation"):
             tensors[split] = torch.tensor([r.split == split for r in records])
         aside = out / f".{target.name}"

@@ -38,7 +38,7 @@ def matrices_and_rest(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter],
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for module in modules:
-        edge = ("enter", "leave", "embed", "control", "heads")
+        edge = ("enter", "leave", "embed", "control", "heads", "of_tokens", "of_clip", "of_words")
         for name, p in module.named_parameters():
             if not p.requires_grad:
                 continue
