@@ -13,10 +13,15 @@ import pytest
 import torch
 
 from filmwright.engine.build_request import build_request
-from filmwright.engine.plan import plan_for
+from filmwright.engine.plan import POCKET_DECODE, POCKET_DENOISE, plan_for
+from filmwright.engine.pocket import DECODE_CHUNK
 from filmwright.engine.trace import Trace
+from filmwright.models.catalog import size
+from filmwright.models.dit import CONTROL_CHANNELS, DiT
+from filmwright.models.vae import VAE
 from filmwright.spec.errors import BadRequest, DoesNotFit
 from filmwright.spec.plan import parse_memory
+from filmwright.spec.shapes import VideoShape
 from reference_wan import save
 
 MODEL = "wan2.1-t2v-1.3b"
@@ -67,6 +72,28 @@ def command(tmp_path: Path) -> Run:
         return subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path)
 
     return run
+
+
+@pytest.mark.parametrize("video", [(256, 160, 33), (320, 320, 33), (128, 128, 5), (192, 192, 9)])
+@torch.no_grad()
+def test_the_pocket_models_lines_go_through_its_traces(video: tuple[int, int, int]) -> None:
+    sizes, dtype = size("lite"), torch.bfloat16
+    shape = VideoShape(width=video[0], height=video[1], num_frames=video[2], fps=16).latent(16)
+    with torch.device("meta"):
+        dit, vae = DiT(sizes.dit).to(dtype), VAE(sizes.vae).to(dtype)
+        x = torch.zeros(1, 16, shape.num_frames, shape.height, shape.width, dtype=dtype)
+        controls = torch.zeros(1, CONTROL_CHANNELS, *x.shape[2:], dtype=dtype)
+        words = torch.zeros(1, sizes.text.length, sizes.text.dim, dtype=dtype)
+        with Trace(dit) as denoise:
+            caches = [dit.cache_context(words) for _ in range(2)]
+            kept = [dit.step(x, torch.zeros(1, shape.num_frames), c, words[:, 0], controls) for c in caches]
+        del kept
+        with Trace(vae) as decode:
+            vae.decode_chunk(x[:, :, :DECODE_CHUNK], vae.start(), first=True).float()
+    tokens = x.shape[2] * x.shape[3] * x.shape[4] // 4
+    assert POCKET_DENOISE[0] + POCKET_DENOISE[1] * tokens == pytest.approx(denoise.peak, rel=0.1)
+    pixels = video[0] * video[1] * min(shape.num_frames, DECODE_CHUNK) * 4
+    assert POCKET_DECODE * pixels == pytest.approx(decode.peak, rel=0.1)
 
 
 def compare(plan: dict[str, Any], sidecar: Path) -> None:

@@ -19,8 +19,7 @@ from torch import nn
 
 from filmwright.engine.attention import candidates
 from filmwright.engine.memory import available, resident
-from filmwright.engine.trace import Trace
-from filmwright.spec.errors import DoesNotFit
+from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
@@ -32,9 +31,18 @@ if TYPE_CHECKING:
 __all__ = ["plan_for"]
 
 MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
-KERNELS = 40_000_000  # bytes that the kernels' own buffers and threads take on a CPU
+KERNELS = (
+    20_000_000,
+    45_000_000,
+    90_000_000,
+)  # bytes that kernels and threads keep on a CPU, a phase; measured
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
-READING = 50_000_000  # bytes: a tensor on its way from a file
+READING = 30_000_000  # bytes: a tensor on its way from a file
+POCKET_DENOISE = (
+    2_100_000,
+    32_000,
+)  # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
+POCKET_DECODE = 79  # bytes a pixel of a chunk
 GPU_FLOPS = 3e14  # a guess where nothing can be measured beforehand
 STRATEGIES = (Strategy(nets="held"), Strategy(nets="staged"), Strategy(nets="streamed"))
 
@@ -145,6 +153,7 @@ def _wan_plan(
 @torch.no_grad()
 def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
     """What each part of a run on Wan computes."""
+    from filmwright.engine.trace import Trace
     from filmwright.engine.wan import given_frames, latent_shape
     from filmwright.models.wan import WanTransformer
     from filmwright.models.wan_vae import Memory, WanVAE
@@ -213,46 +222,34 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
     return works
 
 
-@torch.no_grad()
 def _pocket_plan(request: Request, device: str, weights: Path | None, free: int, video: int) -> Plan:
-    import json
-
+    """The pocket model is small: its needs are lines through what a trace found, so that no run waits for one."""
     from filmwright.engine.pocket import DECODE_CHUNK
-    from filmwright.models.catalog import size
-    from filmwright.models.dit import CONTROL_CHANNELS, DiT
-    from filmwright.models.vae import VAE
-    from filmwright.weights.backbone import MANIFEST, NETS
+    from filmwright.models.vae import GROUP
+    from filmwright.weights.backbone import NETS, read_manifest
     from filmwright.weights.files import shipped
 
     folder = weights or shipped(request.model)
-    sizes = size(json.loads((folder / MANIFEST).read_text())["size"])
+    read_manifest(folder)
     native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
     dtype = torch.bfloat16 if native else torch.float32
-    held = sum((folder / f"{net}.safetensors").stat().st_size for net in NETS)
-    shape = request.shape.latent(sizes.vae.latent_channels)
-    with torch.device("meta"):
-        dit, vae = DiT(sizes.dit).to(dtype), VAE(sizes.vae).to(dtype)
-        x = torch.zeros(1, shape.channels, shape.num_frames, shape.height, shape.width, dtype=dtype)
-        controls = torch.zeros(1, CONTROL_CHANNELS, *x.shape[2:], dtype=dtype)
-
-        def denoise() -> object:
-            words = torch.zeros(1, sizes.text.length, sizes.text.dim, dtype=dtype)
-            levels = torch.zeros(1, shape.num_frames)
-            cache = [dit.cache_context(words) for _ in range(2)]
-            return cache, [dit.step(x, levels, c, words[:, 0], controls) for c in cache]
-
-        one = _work(device, (dit,), denoise)
-        step = Work(bytes=one.bytes, products=one.products * request.steps)
-        chunk = _work(
-            device, (vae,), lambda: vae.decode_chunk(x[:, :, :DECODE_CHUNK], vae.start(), first=True).float()
-        )
-    chunks = -(-shape.num_frames // DECODE_CHUNK)
-    decode = Work(bytes=chunk.bytes, convolutions=chunk.convolutions * chunks)
-    base = _base(device) + held
-    peaks = (base, base + step.bytes, base + decode.bytes + video)
-    rates = _rates(device, dtype, dtype)
-    seconds = (0.1, step.seconds(rates), decode.seconds(rates))
-    return _plan(request, device, dtype, STRATEGIES[0], peaks, seconds, free)
+    wide = dtype.itemsize // 2
+    try:
+        held = sum((folder / f"{net}.safetensors").stat().st_size for net in NETS)
+    except OSError as error:
+        raise WeightsError(
+            f"{folder} holds no whole set of weights ({error.strerror}): pack it anew"
+        ) from error
+    shape = request.shape.latent(16)
+    tokens = shape.num_frames * shape.height * shape.width // 4
+    pixels = request.width * request.height * min(shape.num_frames, DECODE_CHUNK) * GROUP
+    base = _base(device) + wide * held
+    peaks = (
+        base,
+        base + wide * (POCKET_DENOISE[0] + POCKET_DENOISE[1] * tokens),
+        base + wide * POCKET_DECODE * pixels + video,
+    )
+    return _plan(request, device, dtype, STRATEGIES[0], peaks, (None, None, None), free)
 
 
 def _plan(
@@ -260,10 +257,13 @@ def _plan(
     device: str,
     dtype: torch.dtype,
     strategy: Strategy,
-    peaks: tuple[int, int, int],
-    seconds: tuple[float, float, float],
+    peaks: tuple[int, ...],
+    seconds: tuple[float | None, float | None, float | None],
     free: int,
 ) -> Plan:
+    if device == "cpu":
+        share = 1.0 if load_card(request.model).family == "wan" else 0.45  # the pocket model's sums are small
+        peaks = tuple(int(p + share * k) for p, k in zip(peaks, KERNELS, strict=True))
     phases = (
         Phase(name="encode", peak=peaks[0], seconds=seconds[0]),
         Phase(name="denoise", peak=peaks[1], seconds=seconds[1]),
@@ -284,6 +284,8 @@ def _plan(
 
 def _work(device: str, nets: tuple[nn.Module, ...], function: Callable[[], object]) -> Work:
     """What a function on the meta device holds and computes."""
+    from filmwright.engine.trace import Trace
+
     with Trace(*nets, device=device) as trace:
         kept = function()
     del kept
@@ -300,8 +302,8 @@ def _video_bytes(request: Request, device: str, *, hold: bool) -> int:
 
 @lru_cache(maxsize=4)
 def _base(device: str) -> int:
-    """What was in use before anything was loaded, and what the first sums will add."""
-    return resident(device) + (KERNELS if device == "cpu" else 0)
+    """What was in use before anything was loaded."""
+    return resident(device)
 
 
 @lru_cache(maxsize=4)

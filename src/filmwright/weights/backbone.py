@@ -53,15 +53,8 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
     Raises:
         WeightsError: a file is missing, damaged, or not the one that the manifest names.
     """
-    manifest_path = folder / MANIFEST
-    try:
-        manifest = json.loads(manifest_path.read_text())
-        hashes, sizes = dict(manifest["sha256"]), size(manifest["size"])
-    except (OSError, ValueError, KeyError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WeightsError(
-            f"{manifest_path} cannot be read ({reason}): the folder holds no whole set of weights"
-        ) from error
+    size_name, hashes = read_manifest(folder)
+    sizes = size(size_name)
     nets: dict[
         str, nn.Module
     ] = {  # built on the CPU: random numbers on the meta device import the compiler, 1 s
@@ -75,7 +68,7 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
             net.load_state_dict(tensors, assign=True)
         except RuntimeError as error:
             raise WeightsError(
-                f"{folder / name}.safetensors does not fit size {manifest['size']!r}: {str(error).splitlines()[0]}"
+                f"{folder / name}.safetensors does not fit size {size_name!r}: {str(error).splitlines()[0]}"
             ) from error
         net.to(device=device, dtype=dtype).eval().requires_grad_(False)
     nets["vae"].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -93,6 +86,25 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
         device=torch.device(device),
         dtype=dtype,
     )
+
+
+def read_manifest(folder: Path) -> tuple[str, dict[str, str]]:
+    """A set's size, a name of `models.catalog`, and the SHA-256 of each net's file.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        name, hashes = str(manifest["size"]), dict(manifest["sha256"])
+        size(name)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(
+            f"{path} cannot be read ({reason}): the folder holds no whole set of weights"
+        ) from error
+    return name, hashes
 
 
 def save_backbone(folder: Path, name: str, nets: dict[str, Path], tokenizer: Tokenizer) -> None:
