@@ -174,7 +174,9 @@ def test_damaged_weights_are_said(weights: Path, tmp_path: Path, damage: str) ->
     assert "\n" not in str(error.value)
 
 
-def test_guidance_is_about_the_camera_too(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guidance_is_about_the_camera_too(
+    backbone: Backbone, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[tuple[bool, bool]] = []
     step = backbone.denoiser.step
 
@@ -185,12 +187,8 @@ def test_guidance_is_about_the_camera_too(backbone: Backbone, monkeypatch: pytes
         return step(x, levels, cache, pooled, controls)
 
     monkeypatch.setattr(backbone.denoiser, "step", recorded)
-    track = Track(points=((0, 0.2, 0.2), (8, 0.6, 0.2)))
-    shown = with_controls(
-        request(camera="pan-left", steps=1),
-        *request(camera="pan-left").controls,
-        MotionBrush(tracks=(track,)),
-    )
-    generate_clip(shown, backbone=backbone)
-    assert [camera for camera, _ in told] == [True, False]  # with the prompt, without it
-    assert told[0][1] == told[1][1]  # what the brush says holds for both
+    plain = request(camera="pan-left", steps=1)
+    brush = MotionBrush(tracks=(Track(points=((0, 0.2, 0.2), (8, 0.6, 0.2))),))
+    first = Keyframe(at=0, image=ImageRef(path=str(picture), digest=digest_file(picture)))
+    generate_clip(with_controls(plain, *plain.controls, first, brush), backbone=backbone)
+    assert told == [(True, True), (False, True)]  # with the prompt; and without it, and without the camera

@@ -185,4 +185,4 @@ def test_memory_of_decoding_does_not_grow_with_length(tmp_path: Path) -> None:
         words = [sys.executable, "-c", LONG, str(frames)]
         done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
         peaks.append(int(done.stdout))
-    assert peaks[1] - peaks[0] < 10e6  # held, the further frames would take 38 MB
+    assert peaks[1] - peaks[0] < 20e6  # held, the further frames would take 38 MB

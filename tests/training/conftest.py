@@ -39,7 +39,15 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record = {
             "seed": i,
             "split": "validation" if i >= 20 else "train",
-            "script": {},
+            "script": {
+                "subjects": [{"kind": "cube", "colour": colour, "material": "wood", "size": "medium"}],
+                "event": "slide",
+                "direction": "right",
+                "setting": "wood",
+                "light": "noon",
+                "camera": "static",
+                "mood": "neutral",
+            },
             "captions": [f"a {colour} cube slides", f"the {colour} cube"] * 4,
             "log": [],
         }

@@ -272,7 +272,7 @@ def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
     if "dtype" in options:
         options["use_safetensors"] = True
     try:
-        found = kind.frompretrained(str(folder), local_files_only=True, **options)
+        found = kind.from_pretrained(str(folder), local_files_only=True, **options)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     return found.eval().requires_grad_(False) if isinstance(found, nn.Module) else found
