@@ -22,7 +22,7 @@ import sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 from filmwright.engine.build_request import build_request
-from filmwright.engine.parallel import join, team_for
+from filmwright.engine.parallel import join, leave
 from filmwright.engine.wan import WanRunner
 from filmwright.engine.workers import is_first
 from filmwright.spec.plan import Strategy
@@ -37,6 +37,7 @@ with torch.inference_mode():
     z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
 if is_first():
     save_file({"z": z}, out)
+leave()
 """
 
 

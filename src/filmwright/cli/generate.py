@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -181,6 +182,10 @@ def generate(
                 "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
             }
         )
+    if "RANK" in os.environ:
+        from filmwright.engine.parallel import leave
+
+        leave()
     if as_json and is_first():
         typer.echo(json.dumps({"clips": results}, ensure_ascii=False))
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from filmwright.models.wan import Attend
 from filmwright.spec.errors import BadRequest
 
-__all__ = ["Team", "Ulysses", "agree", "join", "team_for"]
+__all__ = ["Team", "Ulysses", "agree", "join", "leave", "team_for"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,6 +107,14 @@ def join(device: str) -> str:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     return device
+
+
+def leave() -> None:
+    """Ends the company of processes when all have come so far: one that goes first would pull the others down."""
+    if dist.is_initialized():
+        dist.barrier()
+        team_for.cache_clear()
+        dist.destroy_process_group()
 
 
 def agree(number: int) -> int:
