@@ -128,7 +128,7 @@ def test_every_strategy_keeps_its_budget_and_makes_the_same_pixels(
         "--weights",
         model,
         "--size",
-        "128x128",
+        "64x64",
         "--frames",
         9,
         "--steps",
@@ -154,7 +154,7 @@ def test_every_strategy_keeps_its_budget_and_makes_the_same_pixels(
 
 
 def test_a_request_that_does_not_fit_says_what_would_do(model: Path) -> None:
-    request = build_request("a red ball", model=MODEL, size=(128, 128), num_frames=9, steps=2, seed=1)
+    request = build_request("a red ball", model=MODEL, size=(64, 64), num_frames=9, steps=2, seed=1)
     with pytest.raises(DoesNotFit, match=r"allow --memory (\S+),") as refused:
         plan_for(request, weights=model, budget=10**8)
     enough = parse_memory(str(refused.value).partition("--memory ")[2].partition(",")[0])

@@ -74,19 +74,6 @@ def test_longer_chunks_give_the_same_frames(name: str) -> None:
     torch.testing.assert_close(torch.cat(chunks, 2), ours.decode(z), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", SMALL)
-@torch.inference_mode()
-def test_large_layers_see_one_frame_at_a_time(name: str) -> None:
-    ours, _ = pair(name)
-    seen: list[int] = []
-    decoder = ours.decoder
-    for layer in decoder.layers()[-decoder.by_frame :]:
-        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[2]))
-    decoder.layers()[-decoder.by_frame - 1].register_forward_hook(lambda *_: seen.append(-_[-1].shape[2]))
-    ours.decode(torch.randn(1, 16, 2, 2, 2))
-    assert set(seen) == {1, -1, -4}  # time has grown to four frames just before
-
-
 @torch.inference_mode()
 def test_a_later_latent_changes_nothing_earlier() -> None:
     ours, _ = pair("2.1")

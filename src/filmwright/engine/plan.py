@@ -25,6 +25,7 @@ from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
 
 if TYPE_CHECKING:
+    from filmwright.models.wan_vae import Memory, WanVAE
     from filmwright.weights.wan_folder import WanFolder
     from filmwright.weights.wan_sketch import WanSketch
 
@@ -153,10 +154,9 @@ def _wan_plan(
 @torch.no_grad()
 def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
     """What each part of a run on Wan computes."""
-    from filmwright.engine.trace import Trace
     from filmwright.engine.wan import given_frames, latent_shape
     from filmwright.models.wan import WanTransformer
-    from filmwright.models.wan_vae import Memory, WanVAE
+    from filmwright.models.wan_vae import WanVAE
     from filmwright.weights.wan_folder import running_dtype
     from filmwright.weights.wan_text import WORDS
 
@@ -191,20 +191,7 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
         )
         vae = WanVAE(folder.vae_config).to(folder.vae_dtype)
 
-        chunks: list[tuple[int, int]] = []  # operations after each
-
-        with Trace(vae, device=folder.device) as trace:
-            memory: Memory = {}
-            for _ in range(min(shape[2], 3)):
-                z = torch.zeros(*shape[:2], 1, *shape[3:], dtype=folder.vae_dtype)
-                vae.decode_chunk(z, memory).float()
-                chunks.append((trace.product_flops, trace.convolution_flops))
-        more = max(shape[2] - 3, 0)  # all later chunks take what the third takes
-        products, convolutions = (
-            last + more * (last - before)
-            for last, before in zip(chunks[-1], chunks[max(len(chunks) - 2, 0)], strict=True)
-        )
-        works["decode"] = Work(bytes=trace.peak, products=products, convolutions=convolutions)
+        works["decode"] = _decode_work(vae, folder, shape)
         shown = sorted(c.at for c in request.controls if isinstance(c, Keyframe))
         if shown:
             picture = torch.zeros(1, 3, request.height, request.width, dtype=folder.vae_dtype)
@@ -220,6 +207,25 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
                 ),
             )
     return works
+
+
+def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, ...]) -> Work:
+    """What decoding latents of `shape` computes."""
+    from filmwright.engine.trace import Trace
+
+    chunks: list[tuple[int, int]] = []  # operations after each
+    with Trace(vae, device=folder.device) as trace:
+        memory: Memory = {}
+        for _ in range(min(shape[2], 3)):
+            z = torch.zeros(*shape[:2], 1, *shape[3:], dtype=folder.vae_dtype)
+            vae.decode_chunk(z, memory).float()
+            chunks.append((trace.product_flops, trace.convolution_flops))
+    more = max(shape[2] - 3, 0)  # all later chunks take what the third takes
+    products, convolutions = (
+        last + more * (last - before)
+        for last, before in zip(chunks[-1], chunks[max(len(chunks) - 2, 0)], strict=True)
+    )
+    return Work(bytes=trace.peak, products=products, convolutions=convolutions)
 
 
 def _pocket_plan(request: Request, device: str, weights: Path | None, free: int, video: int) -> Plan:

@@ -182,8 +182,7 @@ class Upsample(nn.Module):
                 y = self.time_conv(x, memory).unflatten(1, (2, -1))  # [b, 2, c, t, h, w]
                 x = y.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)
                 del y
-        grown = [per_frame(self.resample, frame) for frame in x.split(1, dim=2)]  # one is large enough
-        return grown[0] if len(grown) == 1 else torch.cat(grown, dim=2)
+        return per_frame(self.resample, x)
 
 
 class AverageDown(nn.Module):
@@ -314,7 +313,7 @@ class Encoder(Net):
 
 
 class Decoder(Net):
-    """Latents to pixels. Where time does not grow any more, frames go through one by one: there they are largest."""
+    """Latents to pixels."""
 
     order = ("middle", "upsamples")
 
@@ -337,22 +336,6 @@ class Decoder(Net):
         self.middle = self._middle(widths[0])
         self.upsamples = nn.ModuleList(levels)
         self.head = self._head(widths[-1], 3 * config.patch**2)
-        levels_left = doubles[::-1].index(True) + 1  # after the last one that doubles time
-        self.by_frame = levels_left if config.shortcuts else levels_left * (config.blocks + 2) - 1  # layers
-
-    def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        """One chunk of latents [b, c, t, h, w] -> [b, 3*p*p, t', H, W]; the first of a clip is one frame."""
-        x = self.conv1(x, memory)
-        layers = self.layers()
-        for layer in layers[: -self.by_frame]:
-            x = layer(x, memory)
-        parts = []
-        for frame in x.split(1, dim=2):
-            y = frame
-            for layer in layers[-self.by_frame :]:
-                y = layer(y, memory)
-            parts.append(self.leave(y, memory))
-        return torch.cat(parts, dim=2)
 
 
 class WanVAE(nn.Module):
