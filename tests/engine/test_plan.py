@@ -158,8 +158,7 @@ def test_a_request_that_does_not_fit_says_what_would_do(model: Path) -> None:
     with pytest.raises(DoesNotFit, match=r"allow --memory (\S+),") as refused:
         plan_for(request, weights=model, budget=10**8)
     enough = parse_memory(str(refused.value).partition("--memory ")[2].partition(",")[0])
-    plan = plan_for(request, weights=model, budget=enough + 10**6)
-    assert plan.strategy.nets == "streamed"
+    assert plan_for(request, weights=model, budget=enough).peak <= enough
 
 
 LONG = """

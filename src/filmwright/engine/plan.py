@@ -7,6 +7,7 @@ has in use already, the frames, and the video encoder.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,10 +93,14 @@ def plan_for(
     least = min(plans, key=lambda plan: plan.peak)
     highest = max(least.phases, key=lambda phase: phase.peak)
     what = "is free" if budget is None else "is the budget"
+    unit = (
+        10**8 if least.peak * MARGIN >= 10**9 else 10**6
+    )  # what is said must be enough: up, not to the nearest
+    enough = say_bytes(math.ceil(least.peak * MARGIN / unit) * unit)
     raise DoesNotFit(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
-        f"{say_bytes(least.peak * MARGIN)} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} "
-        f"{what}: allow --memory {say_bytes(least.peak * MARGIN).replace(' ', '')}, or make it smaller or shorter"
+        f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
+        f"allow --memory {enough.replace(' ', '')}, or make it smaller or shorter"
     )
 
 
