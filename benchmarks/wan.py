@@ -123,7 +123,7 @@ def report(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def ours(asked: argparse.Namespace) -> dict[str, Any]:
     """Our run, as `filmwright generate` makes it."""
-    from filmwright.engine import wan
+    from filmwright.engine import wan_runner
     from filmwright.engine.build_request import build_request
     from filmwright.engine.generate import generate_clip
     from filmwright.spec.events import Event, Finished, Progress, Started
@@ -133,8 +133,8 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
 
         scheduler = FlowMatchEulerDiscreteScheduler(shift=5.0)
         scheduler.set_timesteps(asked.steps)
-        wan.wan_dtypes = lambda _: (torch.float32, torch.float32)
-        wan.timesteps = lambda *_, **__: [float(s) for s in scheduler.sigmas]
+        wan_runner.wan_dtypes = lambda _: (torch.float32, torch.float32)
+        wan_runner.timesteps = lambda *_, **__: [float(s) for s in scheduler.sigmas]
     width, height, frames = map(int, asked.video.split("x"))
     request = build_request(
         PROMPT, model=MODEL, size=(width, height), num_frames=frames, steps=asked.steps, seed=1, guidance=5.0,

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from filmwright.engine.build_request import build_request
-from filmwright.engine.wan import WanRunner
+from filmwright.engine.wan_runner import WanRunner
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.weights.card import load_card

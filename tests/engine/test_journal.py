@@ -129,6 +129,26 @@ def test_a_full_disk_ends_the_keeping_and_not_the_run(
     assert said == ["no-journal"]
 
 
+def test_a_disk_full_at_the_record_ends_the_keeping_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("filmwright.engine.journal._begin", full)
+    monkeypatch.chdir(tmp_path)
+    answer = (
+        tmp_path / "velocity-0000.safetensors"
+    )  # a file of that name where the run was started is not the run's
+    answer.write_bytes(b"mine")
+    said: list[str] = []
+    with working(record(tmp_path), said) as journal:
+        SAMPLERS["euler"](journal.through(denoiser()[1]), torch.zeros(1, 4, 1, 2, 2), timesteps(4))
+        journal.keep_latents(torch.zeros(1))
+    assert said == ["no-journal"]
+    assert answer.read_bytes() == b"mine"
+
+
 def test_nothing_is_left_of_a_run_that_reached_nothing(tmp_path: Path) -> None:
     with pytest.raises(Died), working(record(tmp_path)):
         raise Died

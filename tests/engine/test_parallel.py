@@ -23,7 +23,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from filmwright.engine.build_request import build_request
 from filmwright.engine.parallel import join, leave
-from filmwright.engine.wan import WanRunner
+from filmwright.engine.wan_runner import WanRunner
 from filmwright.engine.workers import is_first
 from filmwright.spec.plan import Strategy
 from filmwright.weights.card import load_card
@@ -113,5 +113,7 @@ def test_two_processes_write_one_file(
 def test_a_number_that_does_not_divide_the_heads_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["generate", "x", "--gpus", "2"]) == 2
     assert "leave --gpus out" in capsys.readouterr().err
+    assert run(["generate", "x", "--model", MODEL, "--gpus", "2", "--count", "2"]) == 2
+    assert "leave --count out" in capsys.readouterr().err
     assert run(["generate", "x", "--model", MODEL, "--gpus", "0"]) == 2
     assert "--gpus 0" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from filmwright.data.shards import Shards
 from filmwright.models.catalog import SIZES
@@ -98,6 +98,24 @@ def test_a_folder_in_use_needs_resume(latents: Path, tmp_path: Path) -> None:
     train_denoiser(training, config(tmp_path, 1))
     with pytest.raises(BadRequest, match="--resume"):
         train_denoiser(training, config(tmp_path, 2))
+
+
+def test_nets_of_another_size_and_old_latents_are_said(latents: Path, vae_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"not of this net and size \(.*encoder"):
+        train_vae(
+            VAETraining(data=latents, size="lite", init=vae_run / "vae.safetensors"),
+            config(tmp_path / "a", 1),
+        )
+    with pytest.raises(WeightsError, match="not of this net and size"):
+        train_denoiser(
+            DenoiserTraining(latents=latents, size="tiny", init=shipped()), config(tmp_path / "b", 1)
+        )
+    old = tmp_path / "old"
+    old.mkdir()
+    tensors = load_file(next(latents.glob("latents-*.safetensors")))
+    save_file({k: v for k, v in tensors.items() if k != "labels"}, old / "latents-00000.safetensors")
+    with pytest.raises(BadRequest, match=r"earlier kind \(latents-00000"):
+        train_denoiser(DenoiserTraining(latents=old, size="tiny"), config(tmp_path / "c", 1))
 
 
 def test_a_truncated_checkpoint_is_said(latents: Path, tmp_path: Path) -> None:

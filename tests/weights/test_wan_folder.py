@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from filmwright.engine.wan import Expert, WanRunner, denoise_wan
+from filmwright.engine.wan import Expert, denoise_wan
+from filmwright.engine.wan_runner import WanRunner
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.weights.card import load_card

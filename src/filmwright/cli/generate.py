@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filmwright.cli import options
 from filmwright.cli.progress import Drawing
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.plan import parse_memory
+
+if TYPE_CHECKING:
+    from filmwright.spec.request import Request
 
 __all__ = ["generate", "output_paths"]
 
@@ -20,19 +24,17 @@ MAX_COUNT = 1000
 
 
 def generate(
-    prompt: Annotated[str | None, typer.Argument(help="What the clip shows.", show_default=False)] = None,
+    prompt: options.Prompt = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "-o", "--out", metavar="PATH", help="Where the clip goes: film.mp4; film.json lies beside it."
         ),
     ] = None,
-    size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, such as 256x160.")] = None,
-    aspect: Annotated[
-        str | None, typer.Option(metavar="W:H", help="Instead of a size, such as 16:9.")
-    ] = None,
-    seconds: Annotated[float | None, typer.Option(help="Length.")] = None,
-    frames: Annotated[int | None, typer.Option(help="Length in frames, 4k+1, instead of seconds.")] = None,
+    size: options.Size = None,
+    aspect: options.Aspect = None,
+    seconds: options.Seconds = None,
+    frames: options.Frames = None,
     fps: Annotated[int | None, typer.Option(help="Frames a second.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same clip; drawn if not given.")
@@ -45,13 +47,9 @@ def generate(
     negative: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What the clip should not show.")
     ] = None,
-    image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
-    last_image: Annotated[
-        Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")
-    ] = None,
-    camera: Annotated[
-        str | None, typer.Option(metavar="MOVE", help="A camera move, such as push-in.")
-    ] = None,
+    image: options.Image = None,
+    last_image: options.LastImage = None,
+    camera: options.Camera = None,
     lora: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,23 +68,15 @@ def generate(
             "--from", metavar="CLIP.json", help="Make an earlier clip again; other options change it."
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
+    model: options.Model = None,
     sampler: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Weights from `filmwright train pack`, instead of the model's."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one.")
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="8GB", help="What the run may come to use; what is free if not given."),
-    ] = None,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    memory: options.Memory = None,
     gpus: Annotated[
         int, typer.Option("--gpus", help="Processes that make one clip together, a GPU each.")
     ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Make a clip from words."""
     from filmwright.engine.build_request import build_request, check_device
@@ -134,20 +124,20 @@ def generate(
 
     if gpus > 1 and load_card(first.model).family != "wan":
         raise BadRequest(f"model {first.model!r} runs in one process: leave --gpus out")
+    if gpus > 1 and count > 1:
+        raise BadRequest(f"--gpus {gpus} makes one clip at a time: leave --count out")
 
-    from filmwright.engine.generate import generate_file, pick_device
+    from filmwright.engine.devices import pick_device
+    from filmwright.engine.generate import generate_file
 
     place = pick_device(device)
     if gpus > 1:
-        check_gpus(gpus, place)
-        options = [
-            *(["--memory", memory] if memory else []),
-            *(["--weights", str(weights)] if weights else []),
-        ]
-        options += ["--json"] if as_json else []
-        for request, path in zip(requests, paths, strict=True):
-            if code := run_workers(request, path, gpus, place.partition(":")[0], options):
-                raise typer.Exit(code)
+        check_gpus(gpus, place, first)
+        passed = {"--memory": memory, "--weights": weights}
+        words = [str(word) for pair in passed.items() if pair[1] is not None for word in pair]
+        words += ["--json"] if as_json else []
+        if code := run_workers(first, out, gpus, place.partition(":")[0], words):
+            raise typer.Exit(code)
         return
     made_with = earlier.weights if earlier else None
     results = []
@@ -190,12 +180,23 @@ def generate(
         typer.echo(json.dumps({"clips": results}, ensure_ascii=False))
 
 
-def check_gpus(count: int, device: str) -> None:
-    """Raises BadRequest where there are fewer GPUs; processes on a CPU share its cores."""
+def check_gpus(count: int, device: str, request: Request) -> None:
+    """Raises BadRequest where processes have no GPU, or heads cannot be shared; on a CPU they share its cores."""
     import torch
+
+    from filmwright.engine.parallel import sharing
+    from filmwright.weights.card import load_card
+    from filmwright.weights.wan import WAN_SIZES
 
     if device != "cpu" and torch.cuda.device_count() < count:
         raise BadRequest(f"--gpus {count} needs {count} GPUs: {torch.cuda.device_count()} are found")
+    card = load_card(request.model)
+    heads, share = WAN_SIZES[card.variant or card.name].heads, sharing(count, guided=request.guidance != 1)
+    if heads % share:
+        raise BadRequest(
+            f"--gpus {count} would share the {heads} heads of {request.model} among {share} processes, "
+            "which does not divide: take a count that does"
+        )
 
 
 def output_paths(out: Path, count: int) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filmwright.cli import options
 from filmwright.spec.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ models_app = typer.Typer(
     invoke_without_command=True, help="The models: what they make and take, where they are."
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
-
 
 @models_app.callback()
-def models(context: typer.Context, as_json: Json = False) -> None:
+def models(context: typer.Context, as_json: options.Json = False) -> None:
     """List the models, a line each."""
     if context.invoked_subcommand is not None:
         return
@@ -45,7 +44,8 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 
 @models_app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A model, see `filmwright models`.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="A model, see `filmwright models`.")],
+    as_json: options.Json = False,
 ) -> None:
     """Show all that is known of one model."""
     from filmwright.weights.card import load_card
@@ -93,7 +93,7 @@ def add(
     any_size: Annotated[
         bool, typer.Option("--any-size", help="Take nets of other widths and depths than published.")
     ] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Tell where a model's weights lie; every file is hashed once."""
     from filmwright.weights.card import load_card
@@ -124,23 +124,15 @@ def add(
 
 @models_app.command("pick")
 def pick(
-    size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Pixels; each model's own if not given.")
-    ] = None,
-    aspect: Annotated[str | None, typer.Option(metavar="W:H", help="Instead of a size.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Length; each model's own if not given.")] = None,
-    image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
-    last_image: Annotated[
-        Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")
-    ] = None,
-    camera: Annotated[str | None, typer.Option(metavar="MOVE", help="A camera move.")] = None,
-    memory: Annotated[
-        str | None, typer.Option(metavar="8GB", help="What a run may come to use; what is free if not given.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one.")
-    ] = None,
-    as_json: Json = False,
+    size: options.Size = None,
+    aspect: options.Aspect = None,
+    seconds: options.Seconds = None,
+    image: options.Image = None,
+    last_image: options.LastImage = None,
+    camera: options.Camera = None,
+    memory: options.Memory = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
 ) -> None:
     """Say which models can make a clip on this machine, and what each would need; the fastest first."""
     from filmwright.engine.build_request import build_request, check_device
@@ -164,7 +156,7 @@ def pick(
     if not requests:
         raise BadRequest(f"no model can do this: {next(iter(refused.values()))}")
 
-    from filmwright.engine.generate import pick_device
+    from filmwright.engine.devices import pick_device
     from filmwright.engine.plan import plan_for
 
     place = pick_device(device)

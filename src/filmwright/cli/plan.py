@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from filmwright.cli import options
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.plan import Plan, parse_memory, say_bytes, say_seconds
 
@@ -15,34 +16,23 @@ __all__ = ["plan"]
 
 
 def plan(
-    prompt: Annotated[str | None, typer.Argument(help="What the clip shows.", show_default=False)] = None,
-    size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, such as 256x160.")] = None,
-    aspect: Annotated[
-        str | None, typer.Option(metavar="W:H", help="Instead of a size, such as 16:9.")
-    ] = None,
-    seconds: Annotated[float | None, typer.Option(help="Length.")] = None,
-    frames: Annotated[int | None, typer.Option(help="Length in frames, 4k+1, instead of seconds.")] = None,
+    prompt: options.Prompt = None,
+    size: options.Size = None,
+    aspect: options.Aspect = None,
+    seconds: options.Seconds = None,
+    frames: options.Frames = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="1 is no guidance, and half the time.")] = None,
-    image: Annotated[Path | None, typer.Option(metavar="PICTURE", help="The first frame.")] = None,
-    last_image: Annotated[
-        Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")
-    ] = None,
+    image: options.Image = None,
+    last_image: options.LastImage = None,
     again: Annotated[
         Path | None, typer.Option("--from", metavar="CLIP.json", help="Of an earlier clip's request.")
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="See `filmwright models`.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Weights to take instead of the model's.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one.")
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="8GB", help="What the run may come to use; what is free if not given."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    model: options.Model = None,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    memory: options.Memory = None,
+    as_json: options.Json = False,
 ) -> None:
     """Say what a clip would need; nothing is made."""
     from filmwright.engine.build_request import build_request, check_device
@@ -66,7 +56,7 @@ def plan(
         base=read_sidecar(again).request if again else None,
     )
 
-    from filmwright.engine.generate import pick_device
+    from filmwright.engine.devices import pick_device
     from filmwright.engine.plan import plan_for
 
     made = plan_for(request, device=pick_device(device), weights=weights, budget=budget, as_published=True)

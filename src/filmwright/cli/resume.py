@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from filmwright.cli import options
 from filmwright.cli.progress import Drawing
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def resume(
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:0; where it ran if not given.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Finish a clip whose run was stopped or died."""
     from filmwright.engine.build_request import check_device
@@ -53,7 +54,8 @@ def resume(
     check_output(path, suffixes=(".mp4",))
     check_output(sidecar_path(path))
 
-    from filmwright.engine.generate import generate_file, pick_device
+    from filmwright.engine.devices import pick_device
+    from filmwright.engine.generate import generate_file
 
     if not as_json:
         typer.echo(f"{path}: goes on, {run.said}", err=True)

@@ -142,6 +142,10 @@ def train_vae(
     decoder_only: Annotated[
         bool, typer.Option("--decoder-only", help="Keep the latents, so that the denoiser stays valid.")
     ] = False,
+    latent_noise: Annotated[
+        float,
+        typer.Option("--latent-noise", help="Most noise on the latents that the decoder learns to forgive."),
+    ] = 0.2,
     seed: Seed = 0,
     device: Device = "cpu",
     threads: Threads = None,
@@ -152,6 +156,8 @@ def train_vae(
     check_run(max_minutes, batch, lr, threads, device)
     check_cooldown(cooldown)
     check_size(size)
+    if not 0 <= latent_noise <= 1:
+        raise BadRequest(f"--latent-noise {latent_noise:g} is out of range: from 0 to 1")
     check_folder("--data", data, MAKE_SHARDS)
     check_file("--init", init)
     if held_out is not None:
@@ -177,7 +183,15 @@ def train_vae(
         compile=compiled,
     )
     figures = train(
-        VAETraining(data=data, held_out=held_out, size=size, init=init, decoder_only=decoder_only), config
+        VAETraining(
+            data=data,
+            held_out=held_out,
+            size=size,
+            init=init,
+            decoder_only=decoder_only,
+            latent_noise=latent_noise,
+        ),
+        config,
     )
     say_figures(figures, as_json=as_json)
 
@@ -213,7 +227,7 @@ def train_latents(
     from filmwright.models.catalog import size as sizes_of
     from filmwright.models.vae import VAE
     from filmwright.training.latents import encode_shards
-    from filmwright.weights.files import read_weights
+    from filmwright.weights.files import load_net
     from filmwright.weights.tokenizer import Tokenizer
 
     log_to_stderr()
@@ -221,7 +235,7 @@ def train_latents(
         torch.set_num_threads(threads)
     sizes = sizes_of(size)
     net = VAE(sizes.vae)
-    net.load_state_dict(read_weights(vae))
+    load_net(net, vae)
     tokenizer = Tokenizer.load(vocabulary or pocket_folder() / "vocabulary.json")
     done = encode_shards(
         Shards(data),

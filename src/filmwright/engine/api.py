@@ -72,7 +72,8 @@ def generate(
     else:
         request = build_request(prompt, **options)
 
-    from filmwright.engine.generate import generate_clip, pick_device
+    from filmwright.engine.devices import pick_device
+    from filmwright.engine.generate import generate_clip
 
     return generate_clip(
         request,

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep
-from filmwright.engine.build_request import check_device, check_request
+from filmwright.engine.build_request import check_request
 from filmwright.engine.journal import Journal, journal_of
 from filmwright.engine.memory import give_back, keep_exact, peak, start_peak
 from filmwright.engine.parallel import agree, join
@@ -34,7 +34,7 @@ from filmwright.engine.workers import is_first
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
 from filmwright.media.video import VideoWriter
-from filmwright.spec.errors import BadRequest, Cancelled
+from filmwright.spec.errors import Cancelled
 from filmwright.spec.events import Finished, OnEvent, Planned, Progress, Stage, Started, Warned
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Request
@@ -43,7 +43,7 @@ from filmwright.version import VERSION
 from filmwright.weights.backbone import Backbone
 from filmwright.weights.card import load_card
 
-__all__ = ["Runner", "generate_clip", "generate_file", "pick_device", "runner_for"]
+__all__ = ["Runner", "generate_clip", "generate_file", "runner_for"]
 
 
 Through = Callable[[Denoise], Denoise]
@@ -77,20 +77,6 @@ class Runner(Protocol):
         """Frames uint8 [n, H, W, 3], piece by piece, with constant memory."""
 
 
-def pick_device(device: str | None) -> str:
-    """The device asked for; a GPU where there is one, else the CPU, when None.
-
-    Raises:
-        BadRequest: no such device, or a GPU where there is none.
-    """
-    check_device(device)
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise BadRequest(f"there is no {device} on this machine: {torch.cuda.device_count()} GPUs are found")
-    return device
-
-
 def runner_for(
     model: str, device: str = "cpu", weights: Path | None = None, strategy: Strategy | None = None
 ) -> Runner:
@@ -100,7 +86,7 @@ def runner_for(
         WeightsError: its files are missing or damaged.
     """
     if load_card(model).family == "wan":
-        from filmwright.engine.wan import wan_runner
+        from filmwright.engine.wan_runner import wan_runner
 
         return wan_runner(model, device, weights, strategy)
     return PocketRunner(backbone_for(model, device, weights))
@@ -220,7 +206,8 @@ class _Run:
                 return PocketRunner(backbone)
         plan = plan_for(request, device=self.device, weights=weights, budget=memory, hold_frames=hold)
         self.clock.tell(Planned(plan=plan))
-        keep_exact()
+        if memory is not None:
+            keep_exact()
         with torch.inference_mode(), self.clock.stage("load", 1):
             return runner_for(request.model, self.device, weights, plan.strategy)
 

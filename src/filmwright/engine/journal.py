@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ class Journal:
 
     def __init__(self, folder: Path | None, tell: Tell, *, writes: bool = True) -> None:
         self.folder, self.tell, self.writes = folder, tell, writes
-        self.kept = 0 if folder is None else self._whole_answers()
+        self.kept = 0 if folder is None else self._whole_answers(folder)
         self.calls = 0
 
     def through(self, denoise: Denoise) -> Denoise:
@@ -42,59 +43,64 @@ class Journal:
         def answer(x: Tensor, levels: Tensor) -> Tensor:
             index, self.calls = self.calls, self.calls + 1
             if index < self.kept:
-                kept = self._read(self._answer(index))
+                kept = self._read(_answer(index))
                 if kept is not None and kept.shape == x.shape:
                     return kept.to(x.device)
                 self.kept = index  # damaged: from here on the denoiser answers
             v = denoise(x, levels)
-            self._write(self._answer(index), v)
+            self._write(_answer(index), v)
             return v
 
         return answer
 
     def latents(self) -> Tensor | None:
         """What decoding starts from, if the run has come so far."""
-        return None if self.folder is None else self._read(self.folder / LATENTS)
+        return self._read(LATENTS)
 
     def keep_latents(self, latents: Tensor) -> None:
         """Keeps what decoding starts from; the answers behind it are not needed any more."""
-        if self.folder is not None and self.writes:
-            self._write(self.folder / LATENTS, latents)
+        self._write(LATENTS, latents)
+        if self.folder is not None and self.writes:  # the disk has taken them
             for index in range(self.calls):
-                self._answer(index).unlink(missing_ok=True)
+                (self.folder / _answer(index)).unlink(missing_ok=True)
 
-    def _answer(self, index: int) -> Path:
-        return (self.folder or Path()) / f"velocity-{index:04d}.safetensors"
-
-    def _whole_answers(self) -> int:
+    def _whole_answers(self, folder: Path) -> int:
         count = 0
-        while self._answer(count).exists():
+        while (folder / _answer(count)).exists():
             count += 1
         return count
 
-    def _read(self, path: Path) -> Tensor | None:
+    def _read(self, name: str) -> Tensor | None:
+        if self.folder is None:
+            return None
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(self.folder / name, framework="pt") as file:
                 tensor: Tensor = file.get_tensor("x")
         except (SafetensorError, OSError):
             return None
         return tensor
 
-    def _write(self, path: Path, tensor: Tensor) -> None:
+    def _write(self, name: str, tensor: Tensor) -> None:
         """A disk that refuses ends the keeping, not the run."""
         if self.folder is None or not self.writes:
             return
-        aside = path.with_name(f".{path.name}")
+        aside = self.folder / f".{name}"
         try:
             save_file({"x": tensor.detach().cpu().contiguous()}, aside)
-            aside.replace(path)
+            aside.replace(self.folder / name)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            self.tell(
-                "no-journal", f"the run cannot be kept in {self.folder} ({reason}): if it dies, it is lost"
-            )
+            self.tell("no-journal", _lost(self.folder, reason))
             aside.unlink(missing_ok=True)
             self.folder = None
+
+
+def _answer(index: int) -> str:
+    return f"velocity-{index:04d}.safetensors"
+
+
+def _lost(folder: Path, reason: str | None) -> str:
+    return f"the run cannot be kept in {folder} ({reason}): if it dies, it is lost"
 
 
 @contextmanager
@@ -107,21 +113,24 @@ def journal_of(record: RunRecord, tell: Tell) -> Iterator[Journal]:
         BadRequest: another process makes this clip now.
     """
     folder = folder_of(record.request, record.path)
+    lock = None
     try:
         forget_old()
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
+        if lock is not None:
+            _begin(folder, record, tell)
     except OSError as error:
-        tell("no-journal", f"the run cannot be kept in {folder} ({error.strerror}): if it dies, it is lost")
+        if lock is not None:
+            lock.close()
+        tell("no-journal", _lost(folder, error.strerror))
         yield Journal(None, tell)
         return
     if lock is None:
         raise BadRequest(f"another process is making {record.path} of the same request: wait for it")
     with lock:
         try:
-            _begin(folder, record, tell)
-            journal = Journal(folder, tell)
-            yield journal
+            yield Journal(folder, tell)
         except BaseException:
             if not any(p.suffix == ".safetensors" for p in folder.iterdir()):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -132,12 +141,15 @@ def journal_of(record: RunRecord, tell: Tell) -> Iterator[Journal]:
 def _lock(folder: Path) -> IO[bytes] | None:
     """The folder's lock, held until it is closed or the process ends; None where another process holds it."""
     file = (folder / LOCK).open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+    for wait in (0.02, 0.1, 0.0):  # whoever lists the runs holds it for a moment
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(wait)
+        else:
+            return file
+    file.close()
+    return None
 
 
 def _begin(folder: Path, record: RunRecord, tell: Tell) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from filmwright.models.wan import Attend
 from filmwright.spec.errors import BadRequest
 
-__all__ = ["Team", "Ulysses", "agree", "join", "leave", "team_for"]
+__all__ = ["Team", "Ulysses", "agree", "join", "leave", "sharing", "team_for"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,15 +126,20 @@ def agree(number: int) -> int:
     return found[0]
 
 
+def sharing(count: int, *, guided: bool) -> int:
+    """How many of `count` processes share one pass's tokens: half of an even number where guidance has two sides."""
+    return count // 2 if guided and count % 2 == 0 else count
+
+
 @cache
 def team_for(*, guided: bool) -> Team | None:
     """How the processes of this run share a clip; None where there is only one."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return None
     count, rank = dist.get_world_size(), dist.get_rank()
-    if not guided or count % 2:
+    half = sharing(count, guided=guided)
+    if half == count:
         return Team(side=None, tokens=dist.new_group(list(range(count))), pair=None)
-    half = count // 2
     sides = [list(range(half)), list(range(half, count))]
     token_groups = [dist.new_group(side) for side in sides]
     pairs = [dist.new_group([i, i + half]) for i in range(half)]

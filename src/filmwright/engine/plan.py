@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from filmwright.engine.attention import candidates
+from filmwright.engine.devices import fast_dtype
 from filmwright.engine.memory import available, resident
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
@@ -33,17 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["plan_for"]
 
 MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
-KERNELS = (
-    20_000_000,
-    45_000_000,
-    90_000_000,
-)  # bytes that kernels and threads keep on a CPU, a phase; measured
+# measured on a CPU: bytes that kernels and threads keep, a phase
+KERNELS = (20_000_000, 45_000_000, 90_000_000)
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
-POCKET_DENOISE = (
-    2_100_000,
-    32_000,
-)  # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
+# bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
+POCKET_DENOISE = (2_100_000, 32_000)
 POCKET_DECODE = 79  # bytes a pixel of a chunk
 GPU_FLOPS = 3e14  # a guess where nothing can be measured beforehand
 STRATEGIES = (Strategy(nets="held"), Strategy(nets="staged"), Strategy(nets="streamed"))
@@ -87,16 +83,17 @@ def plan_for(
         plans = [_wan_plan(request, files, strategy, free, video) for strategy in STRATEGIES]
     else:
         plans = [_pocket_plan(request, device, weights, free, video)]
-    for plan in plans:
+    for index, plan in enumerate(plans):
         if plan.peak * MARGIN <= free:
-            return plan
+            others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
+            fits = f"{plan.strategy.said}: {say_bytes(plan.peak)} of {say_bytes(free)}"
+            return replace(plan, why="; ".join([fits, *others]))
     least = min(plans, key=lambda plan: plan.peak)
     highest = max(least.phases, key=lambda phase: phase.peak)
     what = "is free" if budget is None else "is the budget"
-    unit = (
-        10**8 if least.peak * MARGIN >= 10**9 else 10**6
-    )  # what is said must be enough: up, not to the nearest
-    enough = say_bytes(math.ceil(least.peak * MARGIN / unit) * unit)
+    needed = least.peak * MARGIN
+    unit = 10**8 if needed >= 10**9 else 10**6
+    enough = say_bytes(math.ceil(needed / unit) * unit)  # what is said must be enough: up, not to the nearest
     raise DoesNotFit(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
         f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
@@ -105,13 +102,13 @@ def plan_for(
 
 
 def _wan_files(model: str, device: str, weights: Path | None, *, as_published: bool) -> WanFolder | WanSketch:
-    from filmwright.engine.wan import wan_dtypes, wan_folder
+    from filmwright.engine.wan_runner import wan_dtypes, wan_files
     from filmwright.weights.places import places
     from filmwright.weights.wan_sketch import WanSketch
 
     if as_published and weights is None and model not in places():
         return WanSketch(model, device, *wan_dtypes(device))
-    return wan_folder(model, device, weights)[0]
+    return wan_files(model, device, weights)[0]
 
 
 def _wan_plan(
@@ -159,7 +156,8 @@ def _wan_plan(
 @torch.no_grad()
 def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
     """What each part of a run on Wan computes."""
-    from filmwright.engine.wan import given_frames, latent_shape
+    from filmwright.engine.wan import given_frames
+    from filmwright.engine.wan_runner import latent_shape
     from filmwright.models.wan import WanTransformer
     from filmwright.models.wan_vae import WanVAE
     from filmwright.weights.wan_folder import running_dtype
@@ -174,7 +172,8 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
         net = WanTransformer(config)
         for name, p in net.named_parameters():
             p.data = p.data.to(running_dtype(name, folder.dtype))
-        net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
+        if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
+            net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
         guided = request.guidance != 1
         levels = torch.zeros(1, shape[2] if folder.first_frame_is_given else 1)
 
@@ -242,8 +241,7 @@ def _pocket_plan(request: Request, device: str, weights: Path | None, free: int,
 
     folder = weights or shipped(request.model)
     read_manifest(folder)
-    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
-    dtype = torch.bfloat16 if native else torch.float32
+    dtype = fast_dtype(device)
     wide = dtype.itemsize // 2
     try:
         held = sum((folder / f"{net}.safetensors").stat().st_size for net in NETS)
@@ -280,8 +278,6 @@ def _plan(
         Phase(name="denoise", peak=peaks[1], seconds=seconds[1]),
         Phase(name="decode", peak=peaks[2], seconds=seconds[2]),
     )
-    peak = max(peaks)
-    fits = "fits" if peak * MARGIN <= free else "does not fit"
     return Plan(
         model=request.model,
         device=device,
@@ -289,7 +285,6 @@ def _plan(
         strategy=strategy,
         phases=phases,
         budget=free,
-        why=f"{strategy.said}: {say_bytes(peak)} {fits} in {say_bytes(free)}",
     )
 
 

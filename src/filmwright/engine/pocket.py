@@ -17,6 +17,7 @@ from filmwright.diffusion.guidance import guided
 from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
 from filmwright.engine.conditions import Conditions, prepare
+from filmwright.engine.devices import fast_dtype
 from filmwright.models.dit import CAMERA
 from filmwright.spec.request import Request
 from filmwright.spec.words import Finding, analyse
@@ -41,11 +42,10 @@ def backbone_for(model: str, device: str = "cpu", weights: Path | None = None) -
     Raises:
         WeightsError: its files are missing or damaged.
     """
-    native = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
     return load_backbone(
         weights or shipped(model),
         device=device,
-        dtype=torch.bfloat16 if native else torch.float32,
+        dtype=fast_dtype(device),
     )
 
 

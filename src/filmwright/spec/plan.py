@@ -8,18 +8,21 @@ from typing import Any, Literal
 
 from filmwright.spec.errors import BadRequest
 
-__all__ = ["Phase", "Plan", "Strategy", "parse_memory", "say_bytes"]
+__all__ = ["Phase", "Plan", "Strategy", "parse_memory", "say_bytes", "say_seconds"]
 
 UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """How a run fits its budget; the result is the same to the bit, whichever it is."""
+    """How a run fits its budget; the result is the same to the bit, whichever it is.
+
+    `nets` are held: all in memory, and kept for the next clip; staged: each loaded when its phase begins and dropped
+    when it ends; or streamed: staged, and of text encoder and denoiser two blocks at a time, the next being read
+    while one computes.
+    """
 
     nets: Literal["held", "staged", "streamed"] = "held"
-    """held: all in memory, and kept for the next clip. staged: each when its phase begins, dropped when it ends.
-    streamed: staged, and of text encoder and denoiser two blocks at a time, the next being read while one computes."""
 
     @property
     def said(self) -> str:
@@ -50,7 +53,7 @@ class Plan:
     strategy: Strategy
     phases: tuple[Phase, ...]
     budget: int
-    why: str
+    why: str = ""
 
     @property
     def peak(self) -> int:

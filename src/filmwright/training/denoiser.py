@@ -58,10 +58,10 @@ class DenoiserObjective:
         sizes = size(training.size)
         self.text, self.dit = TextEncoder(sizes.text), DiT(sizes.dit)
         if training.init is not None:
-            from filmwright.weights.files import read_weights
+            from filmwright.weights.files import load_net
 
-            self.text.load_state_dict(read_weights(training.init / "text.safetensors"))
-            self.dit.load_state_dict(read_weights(training.init / "denoiser.safetensors"))
+            load_net(self.text, training.init / "text.safetensors")
+            load_net(self.dit, training.init / "denoiser.safetensors")
         else:
             from filmwright.training.words import word_vectors
             from filmwright.weights.files import shipped
@@ -192,12 +192,12 @@ class DenoiserObjective:
         from filmwright.diffusion.samplers import SAMPLERS
         from filmwright.diffusion.schedules import timesteps
         from filmwright.models.vae import VAE
-        from filmwright.weights.files import read_weights
+        from filmwright.weights.files import load_net
 
         t = self.data.tensors
         chosen = self.data.validation[:6]
         vae = VAE(size(self.training.size).vae)
-        vae.load_state_dict(read_weights(self.training.vae))
+        load_net(vae, self.training.vae)
         vae.to(self.device)
         tokens = t["tokens"][chosen, 0].long().to(self.device)
         null = self._null(tokens.shape[1]).to(self.device).expand_as(tokens)

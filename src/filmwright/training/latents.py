@@ -13,12 +13,25 @@ from torch import Tensor
 
 from filmwright.data.shards import Shards
 from filmwright.models.vae import GROUP, VAE
-from filmwright.spec.errors import BadRequest
+from filmwright.spec.errors import BadRequest, listed
 from filmwright.spec.shapes import SPATIAL_FACTOR
 from filmwright.training.truth import labels_of_script
 from filmwright.weights.tokenizer import Tokenizer
 
 __all__ = ["LatentSet", "encode_shards", "last_frames", "track_controls"]
+
+NEEDED = {
+    "latents",
+    "last",
+    "camera",
+    "weight",
+    "tokens",
+    "labels",
+    "tracks",
+    "seen",
+    "held_out",
+    "validation",
+}
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +145,12 @@ def _read_latents(folder: Path | str) -> list[dict[str, Tensor]]:
     paths = sorted(Path(folder).glob("latents-*.safetensors"))
     if not paths:
         raise BadRequest(f"{folder} holds no latents: encode clips first with `filmwright train latents`")
-    return [load_file(p) for p in paths]
+    files = [load_file(p) for p in paths]
+    if old := [p.name for p, f in zip(paths, files, strict=True) if not f.keys() >= NEEDED]:
+        raise BadRequest(
+            f"{folder} holds latents of an earlier kind ({listed(old)}): encode the clips anew into another folder"
+        )
+    return files
 
 
 def track_controls(latents: Tensor, tracks: Tensor, seen: Tensor, use: Tensor) -> Tensor:

@@ -27,8 +27,7 @@ __all__ = ["VAEObjective", "VAETraining", "train_vae"]
 
 CROP = 64
 LENGTHS = (9, 9, 9, 17, 5)
-MAX_NOISE = 0.2
-MIN_NOISE = 0.08
+LATENT_NOISE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,7 @@ class VAETraining:
     size: str = "lite"
     init: Path | None = None  # a VAE's safetensors to go on from
     decoder_only: bool = False  # latents stay as they are: the denoiser need not be trained again
+    latent_noise: float = LATENT_NOISE  # most noise on the latents that the decoder sees, in their deviations
     crop: int = CROP
     subject_weight: float = 3.0  # how much more a pixel counts within the subject's box
 
@@ -53,9 +53,9 @@ class VAEObjective:
         self.device = torch.device(config.device)
         self.vae = VAE(size(training.size).vae)
         if training.init is not None:
-            from filmwright.weights.files import read_weights
+            from filmwright.weights.files import load_net
 
-            self.vae.load_state_dict(read_weights(training.init))
+            load_net(self.vae, training.init)
         self.vae.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.vae.encoder.requires_grad_(not training.decoder_only)
         self.modules: dict[str, nn.Module] = {"vae": self.vae}
@@ -80,7 +80,7 @@ class VAEObjective:
         channels = self.vae.config.latent_channels
         side = self.training.crop // 16
         z_noise = torch.randn(count, cells, channels, side, side, generator=noise)
-        strength = MIN_NOISE + (MAX_NOISE - MIN_NOISE) * torch.rand(count, 1, 1, 1, 1, generator=noise)
+        strength = self.training.latent_noise * torch.rand(count, 1, 1, 1, 1, generator=noise)
         rows = slice(rank.index * (count // rank.count), (rank.index + 1) * (count // rank.count))
         pixels = torch.from_numpy(np.stack(crops[rows])).to(self.device)
         weight = torch.from_numpy(np.stack(weights[rows])).to(self.device)

@@ -15,7 +15,7 @@ from filmwright.models.dit import DiT
 from filmwright.models.text import TextEncoder
 from filmwright.models.vae import VAE
 from filmwright.spec.errors import WeightsError
-from filmwright.weights.files import read_weights, write_weights
+from filmwright.weights.files import load_net, read_weights, write_weights
 from filmwright.weights.tokenizer import Tokenizer
 
 __all__ = ["NETS", "Backbone", "load_backbone", "save_backbone"]
@@ -63,13 +63,7 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
         "vae": VAE(sizes.vae),
     }
     for name, net in nets.items():
-        tensors = read_weights(folder / f"{name}.safetensors", sha256=hashes.get(name))
-        try:
-            net.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{folder / name}.safetensors does not fit size {size_name!r}: {str(error).splitlines()[0]}"
-            ) from error
+        load_net(net, folder / f"{name}.safetensors", sha256=hashes.get(name), assign=True)
         net.to(device=device, dtype=dtype).eval().requires_grad_(False)
     nets["vae"].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     text, denoiser, vae = nets["text"], nets["denoiser"], nets["vae"]

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from filmwright.spec.errors import WeightsError
 
-__all__ = ["read_weights", "sha256_of", "shipped", "write_weights"]
+__all__ = ["load_net", "read_weights", "sha256_of", "shipped", "write_weights"]
 
 
 def shipped(model: str = "pocket") -> Path:
@@ -40,6 +40,22 @@ def write_weights(path: Path, tensors: dict[str, Tensor], *, note: dict[str, Any
     save_file(stored, aside, metadata={"note": json.dumps(note)})
     aside.chmod(0o644)  # safetensors writes for its owner alone, and weights are passed on
     aside.replace(path)
+
+
+def load_net(net: nn.Module, path: Path, *, sha256: str | None = None, assign: bool = False) -> None:
+    """Fills a net from a safetensors file; `assign` keeps the file's dtype.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or of another net or size; the first difference is told.
+    """
+    tensors = read_weights(path, sha256=sha256)
+    try:
+        net.load_state_dict(tensors, assign=assign)
+    except RuntimeError as error:
+        first = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
+        raise WeightsError(
+            f"{path} is not of this net and size ({first[:160]}): give the size that it was trained with"
+        ) from error
 
 
 def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:

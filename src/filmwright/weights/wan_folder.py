@@ -25,11 +25,12 @@ from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
+from filmwright.weights.pretrained import pretrained, transformers_library
 from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 from filmwright.weights.wan_text import WanTextFiles
 
-__all__ = ["WanEye", "WanFolder", "pretrained", "running_dtype", "transformers_library", "wan_names"]
+__all__ = ["WanEye", "WanFolder", "running_dtype", "wan_names"]
 
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
 
@@ -265,35 +266,6 @@ def _paths(folder: Path) -> list[Path]:
             f"{folder} holds no safetensors: download the model, or convert it from another format"
         )
     return paths
-
-
-def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
-    """One of transformers' own classes from a folder, safetensors only, nothing fetched."""
-    if "dtype" in options:
-        options["use_safetensors"] = True
-    try:
-        found = kind.from_pretrained(str(folder), local_files_only=True, **options)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return found.eval().requires_grad_(False) if isinstance(found, nn.Module) else found
-
-
-def transformers_library() -> Any:
-    """The module `transformers`, quiet.
-
-    Raises:
-        WeightsError: it is not installed.
-    """
-    try:
-        import transformers
-    except ImportError as error:
-        raise WeightsError(
-            "Wan's image encoder needs transformers: pip install 'filmwright[open]'"
-        ) from error
-    library: Any = transformers
-    library.utils.logging.disable_progress_bar()  # the engine draws its own
-    library.utils.logging.set_verbosity_error()
-    return library
 
 
 def _json(path: Path) -> dict[str, Any]:

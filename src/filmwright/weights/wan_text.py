@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from filmwright.models.umt5 import UMT5Config, UMT5Encoder
 from filmwright.spec.errors import WeightsError, listed
+from filmwright.weights.pretrained import pretrained, transformers_library
 from filmwright.weights.tensor_file import TensorPlace, read_rows, read_tensor
 
 __all__ = ["WORDS", "WanText", "WanTextFiles", "clean"]
@@ -171,7 +172,5 @@ def _tokenizer(folder: Path) -> Tokenize:
         fast.no_padding()
         fast.enable_truncation(WORDS)
         return lambda text: fast.encode(text).ids
-    from filmwright.weights.wan_folder import pretrained, transformers_library
-
     slow = pretrained(transformers_library().AutoTokenizer, folder)
     return lambda text: slow(text, truncation=True, max_length=WORDS)["input_ids"]

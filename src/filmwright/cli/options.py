@@ -1,0 +1,51 @@
+"""Options that say what a clip is and where it is made; several commands take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Aspect",
+    "Camera",
+    "Device",
+    "Frames",
+    "Image",
+    "Json",
+    "LastImage",
+    "Memory",
+    "Model",
+    "Prompt",
+    "Seconds",
+    "Size",
+    "Weights",
+]
+
+Prompt = Annotated[str | None, typer.Argument(help="What the clip shows.", show_default=False)]
+Size = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Pixels, such as 256x160.")]
+Aspect = Annotated[
+    str | None, typer.Option("--aspect", metavar="W:H", help="Instead of a size, such as 16:9.")
+]
+Seconds = Annotated[float | None, typer.Option("--seconds", help="Length; the model's own if not given.")]
+Frames = Annotated[int | None, typer.Option("--frames", help="Length in frames, 4k+1, instead of seconds.")]
+Image = Annotated[Path | None, typer.Option("--image", metavar="PICTURE", help="The first frame.")]
+LastImage = Annotated[Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")]
+Camera = Annotated[
+    str | None, typer.Option("--camera", metavar="MOVE", help="A camera move, such as push-in.")
+]
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="See `filmwright models`.")]
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="DIR", help="A folder of weights, instead of the model's own."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="DEVICE", help="cpu, cuda or cuda:0; a GPU where there is one."),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="8GB", help="What a run may come to use; what is free if not given."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

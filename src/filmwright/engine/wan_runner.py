@@ -1,0 +1,243 @@
+"""Runs requests on Wan's nets: which are in memory when, on what, with which LoRAs and caches; see `engine.wan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from filmwright.diffusion.flow import Denoise
+from filmwright.diffusion.samplers import OnStep
+from filmwright.diffusion.schedules import timesteps
+from filmwright.engine.attention import choose_attention
+from filmwright.engine.cache import FirstBlockCache
+from filmwright.engine.devices import fast_dtype
+from filmwright.engine.stream import StreamedBlocks
+from filmwright.engine.wan import Expert, Given, denoise_wan, given_frames
+from filmwright.media.image import load_image
+from filmwright.models.wan import Attend, WanTransformer
+from filmwright.models.wan_vae import GROUP, Memory
+from filmwright.spec.errors import WeightsError
+from filmwright.spec.plan import Strategy
+from filmwright.spec.request import Keyframe, Request
+from filmwright.spec.words import Finding
+from filmwright.weights.card import ModelCard, load_card
+from filmwright.weights.files import read_weights
+from filmwright.weights.lora import adapt, read_lora
+from filmwright.weights.places import hashed, place_of
+from filmwright.weights.wan import own_name
+from filmwright.weights.wan_folder import WanFolder
+from filmwright.weights.wan_sketch import WanSketch
+
+__all__ = ["WanRunner", "latent_shape", "wan_dtypes", "wan_files", "wan_runner"]
+
+N = TypeVar("N")
+
+
+class WanRunner:
+    """Runs requests on Wan's nets; see `engine.generate.Runner`."""
+
+    def __init__(
+        self, card: ModelCard, folder: WanFolder, hashes: dict[str, str], strategy: Strategy | None = None
+    ) -> None:
+        self.card, self.folder, self.hashes = card, folder, hashes
+        self.strategy = strategy or Strategy()
+        self.proofs: dict[str, dict[str, float]] = {}
+        self._held: dict[str, Any] = {}
+
+    def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
+        """Nothing: these models were trained on everybody's words."""
+        return ()
+
+    def prepare(self, request: Request) -> tuple[Tensor, Given | None, Tensor | None]:
+        """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens."""
+        words = self._words([request.prompt, request.negative])
+        shown = {c.at: c.image.path for c in request.controls if isinstance(c, Keyframe)}
+        if not shown:
+            return words, None, None
+        pictures = [load_image(shown[at], request.width, request.height) for at in sorted(shown)]
+        vae = self._net("vae", self.folder.vae)
+        like = vae.conv1.weight
+        as_pixels = [
+            torch.tensor(p, device=like.device).permute(2, 0, 1)[None].to(like.dtype) / 127.5 - 1
+            for p in pictures
+        ]
+        given = given_frames(
+            vae,
+            as_pixels[0],
+            as_pixels[1] if len(as_pixels) > 1 else None,
+            request.num_frames,
+            as_channels=not self.folder.first_frame_is_given,
+        )
+        del vae
+        if not self.folder.has_eye:
+            return words, given, None
+        return words, given, self._net("eye", self.folder.eye)([Image.fromarray(p) for p in pictures])
+
+    def _words(self, prompts: list[str]) -> Tensor:
+        """Features of prompts [b, 512, d]."""
+        files = self.folder.text
+        if self.strategy.nets != "streamed":
+            return self._net("text", files.load)(prompts)
+        text = files.load_outside()
+        stream = StreamedBlocks(list(text.encoder.block), files.block, self.folder.device)
+        text.encoder.stream = stream
+        with closing(stream):
+            return text(prompts)
+
+    def denoise(
+        self,
+        request: Request,
+        prepared: tuple[Tensor, Given | None, Tensor | None],
+        on_step: OnStep,
+        through: Callable[[Denoise], Denoise],
+    ) -> Tensor:
+        """Clean latents [1, c, t, h, w]. A second expert's guidance keeps its proportion to the first one's."""
+        words, given, tokens = prepared
+        card = self.card
+        proportion = 1.0 if card.guidance_low is None else card.guidance_low / card.guidance
+        guidances = (request.guidance, request.guidance * proportion)
+        reaches = (0.0,) if self.folder.boundary is None else (self.folder.boundary, 0.0)
+        shape = latent_shape(self.folder, request)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
+        count = shape[2] * shape[3] * shape[4] // 4
+        attend, self.proofs = choose_attention(
+            self.folder.device, self.folder.dtype, count, self.folder.configs[0].head_dim
+        )
+        caches: list[FirstBlockCache] = []
+
+        def cache() -> FirstBlockCache:
+            caches.append(FirstBlockCache(request.cache))
+            return caches[-1]
+
+        with ExitStack() as stack:
+            experts = [
+                Expert(
+                    net=partial(self._expert, index, request, attend, stack),
+                    guidance=guidance,
+                    down_to=down_to,
+                )
+                for index, (guidance, down_to) in enumerate(zip(guidances, reaches, strict=False))
+            ]
+            latents = denoise_wan(
+                experts,
+                words[:1],
+                words[1:],
+                noise,
+                timesteps(request.steps, shift=card.shift or 1.0),
+                sampler=request.sampler,
+                given=given,
+                picture=tokens,
+                on_step=on_step,
+                through=through,
+                cache=cache if request.cache else None,
+            )
+        if caches:
+            self.proofs["cache"] = _proof(caches)
+        return latents
+
+    def _expert(self, index: int, request: Request, attend: Attend, stack: ExitStack) -> WanTransformer:
+        """The transformer of an expert, with the request's LoRAs until `stack` closes; closes what was on it."""
+        stack.close()
+        streamed = self.strategy.nets == "streamed"
+        load = self.folder.transformer_shell if streamed else self.folder.transformer
+        net = self._net(f"transformer {index}", partial(load, index))
+        net.attend = attend
+        if streamed:
+            blocks = StreamedBlocks(list(net.blocks), partial(self.folder.block, index), self.folder.device)
+            net.stream = blocks  # type: ignore[assignment]
+            stack.callback(blocks.close)
+        wanted = [r for r in request.loras if r.expert in ("both", ("high", "low")[index])]
+        loras = [
+            (read_lora(Path(r.path).name, read_weights(Path(r.path)), net, own_name), r.weight)
+            for r in wanted
+        ]
+        if loras:
+            stack.callback(adapt(net, loras, net.patch_embedding.weight if streamed else None))
+        return net
+
+    def _net(self, name: str, load: Callable[[], N]) -> N:
+        """A net, held for the next time if the strategy says so; else it is gone when the caller is done with it."""
+        if name in self._held:
+            held: N = self._held[name]
+            return held
+        net = load()
+        if self.strategy.nets == "held":
+            self._held[name] = net
+        return net
+
+    def chunks(self, latents: Tensor) -> int:
+        """How many pieces `decode` gives."""
+        return latents.shape[2]
+
+    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """Frames uint8 [n, H, W, 3], a latent frame at a time."""
+        vae = self._net("vae", self.folder.vae)
+        memory: Memory = {}
+        dtype = vae.conv1.weight.dtype
+        for z in latents.to(dtype).split(1, dim=2):
+            frames = vae.decode_chunk(z, memory)[0].float()
+            yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+
+def _proof(caches: Sequence[FirstBlockCache]) -> dict[str, float]:
+    """What caches have saved, and how far the first saved pass of the worst was from the exact one."""
+    differences = [c.difference for c in caches if c.difference is not None]
+    return {
+        "passes": sum(c.passes for c in caches),
+        "saved": sum(c.saved for c in caches),
+        "dropped": sum(c.dropped for c in caches),
+        "difference": max(differences, default=0.0),
+    }
+
+
+def wan_dtypes(device: str) -> tuple[torch.dtype, torch.dtype]:
+    """What Wan's transformers and its VAE run in; a CPU convolves in fp32."""
+    dtype = fast_dtype(device)
+    return dtype, torch.float32 if device == "cpu" else dtype
+
+
+@lru_cache(maxsize=1)
+def wan_files(
+    model: str, device: str = "cpu", weights: Path | None = None
+) -> tuple[WanFolder, dict[str, str]]:
+    """The files of the Wan model called `model`, from where it was added or from the folder `weights`, and their
+    hashes.
+
+    Raises:
+        WeightsError: it was not added, is damaged, or is another variant than its name says.
+    """
+    card = load_card(model)
+    place = hashed(weights) if weights else place_of(model)
+    hashes = place.check()
+    dtype, vae_dtype = wan_dtypes(device)
+    folder = WanFolder(place.path, device=device, dtype=dtype, vae_dtype=vae_dtype)
+    if (folder.boundary is not None) != (card.boundary is not None):
+        experts = "two experts" if folder.boundary is not None else "one transformer"
+        raise WeightsError(f"{place.path} holds {experts}, which is not {model!r}: add it under its own name")
+    return folder, hashes
+
+
+@lru_cache(maxsize=1)
+def wan_runner(
+    model: str, device: str = "cpu", weights: Path | None = None, strategy: Strategy | None = None
+) -> WanRunner:
+    """The Wan model called `model`; see `wan_files`."""
+    folder, hashes = wan_files(model, device, weights)
+    return WanRunner(load_card(model), folder, hashes, strategy)
+
+
+def latent_shape(folder: WanFolder | WanSketch, request: Request) -> tuple[int, int, int, int, int]:
+    """Of a request's latents [1, c, t, h, w]."""
+    config = folder.vae_config
+    factor = 8 * config.patch
+    frames = (request.num_frames - 1) // GROUP + 1
+    return (1, config.channels, frames, request.height // factor, request.width // factor)
