@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from filmwright.engine.memory import peak, start_peak
 from filmwright.engine.trace import Trace
 from filmwright.models.wan import WanConfig, WanTransformer
-from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, Memory, WanVAE, WanVAEConfig
+from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
+from filmwright.models.wan_vae_layers import Memory
 from filmwright.weights.card import load_card
 from filmwright.weights.wan import WAN_SIZES, vae_to_own_names
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, Memory, WanVAE, WanVAEConfig
+from filmwright.models.bands import convolve, double
+from filmwright.models.strips import strips_of
+from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
+from filmwright.models.wan_vae_layers import Memory
 from filmwright.spec.errors import WeightsError
 from filmwright.weights.wan import vae_to_own_names
 
@@ -72,6 +76,75 @@ def test_longer_chunks_give_the_same_frames(name: str) -> None:
     chunks = [ours.decode_chunk(part, memory) for part in z.split([1, 3, 2], dim=2)]
     assert [c.shape[2] for c in chunks] == [1, 12, 8]
     torch.testing.assert_close(torch.cat(chunks, 2), ours.decode(z), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@torch.inference_mode()
+def test_bands_give_the_same_latents_and_frames(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "filmwright.models.bands.BAND", 2_000
+    )  # several bands even here, the last one smaller
+    ours, _ = pair(name)
+    frames = torch.rand(2, 3, 13, 96, 64) * 2 - 1
+    z = ours.encode(frames)
+    wanted = ours.decode(z)
+    ours.use_bands()
+    torch.testing.assert_close(ours.encode(frames), z, atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(ours.decode(z), wanted, atol=2e-5, rtol=2e-5)
+    memory: Memory = {}
+    chunks = [ours.decode_chunk(part, memory) for part in z.split([1, 1, 2], dim=2)]
+    torch.testing.assert_close(torch.cat(chunks, 2), wanted, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 7])
+@torch.inference_mode()
+def test_a_convolution_in_bands_is_a_convolution(frames: int) -> None:
+    x, before = torch.randn(2, 6, frames, 9, 5), torch.randn(2, 6, 2, 9, 5)
+    weight, bias = torch.randn(4, 6, 3, 3, 3), torch.randn(4)
+    wanted = F.conv3d(torch.cat([before, x], 2), weight, bias, padding=(0, 1, 1))
+    found = convolve(x, before, weight, bias, torch.clone)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
+    onto = torch.randn_like(wanted)
+    both = onto + wanted
+    assert convolve(x, before, weight, bias, torch.clone, onto=onto) is onto
+    torch.testing.assert_close(onto, both, atol=1e-4, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_doubling_in_bands_is_doubling_and_convolving() -> None:
+    x, weight, bias = torch.randn(2, 6, 3, 9, 5), torch.randn(4, 6, 3, 3), torch.randn(4)
+    large = x.repeat_interleave(2, 3).repeat_interleave(2, 4).transpose(1, 2).flatten(0, 1)
+    wanted = F.conv2d(large, weight, bias, padding=1).unflatten(0, (2, 3)).transpose(1, 2)
+    torch.testing.assert_close(double(x, weight, bias), wanted, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bands", [False, True])
+@pytest.mark.parametrize("name", SMALL)
+@torch.inference_mode()
+def test_strips_fit_together_without_a_seam(
+    name: str, *, bands: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, _ = pair(name)
+    if bands:
+        ours.use_bands()
+    for shape in ((1, 16, 3, 4, 34), (1, 16, 2, 34, 4)):
+        z = torch.randn(shape)
+        wanted = ours.decode(z)
+
+        def in_strips(z: torch.Tensor = z) -> torch.Tensor:
+            strips = strips_of(z.shape, 17)
+            assert len(strips) == 2
+            parts = []
+            for strip in strips:
+                memory: Memory = {}
+                parts.append(torch.cat([ours.decode_chunk(c, memory, strip) for c in z.split(1, 2)], 2))
+            return torch.cat(parts, strips[0].axis)
+
+        torch.testing.assert_close(in_strips(), wanted, atol=2e-5, rtol=2e-5)
+        with monkeypatch.context() as patch:  # the margins are needed
+            patch.setattr(ours.decoder, "margins", tuple(max(0, m - 2) for m in ours.decoder.margins))
+            with pytest.raises(AssertionError):
+                torch.testing.assert_close(in_strips(), wanted, atol=2e-5, rtol=2e-5)
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
 
 if TYPE_CHECKING:
-    from filmwright.models.wan_vae import Memory, WanVAE
+    from filmwright.models.wan_vae import WanVAE
+    from filmwright.models.wan_vae_layers import Memory
     from filmwright.weights.wan_folder import WanFolder
     from filmwright.weights.wan_sketch import WanSketch
 
@@ -41,6 +42,7 @@ READING = 30_000_000  # bytes: a tensor on its way from a file
 # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
 POCKET_DENOISE = (2_100_000, 32_000)
 POCKET_DECODE = 79  # bytes a pixel of a chunk
+BANDS = 0.6  # of the products that a VAE's convolutions take plainly
 GPU_FLOPS = 3e14  # a guess where nothing can be measured beforehand
 STRATEGIES = (Strategy(nets="held"), Strategy(nets="staged"), Strategy(nets="streamed"))
 
@@ -169,15 +171,10 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
         text = folder.text.shell()
         ids = torch.zeros(1, WORDS, dtype=torch.long)
         works["text"] = _work(folder.device, (text,), lambda: [text(ids), text(ids)])
-        net = WanTransformer(config)
-        for name, p in net.named_parameters():
-            p.data = p.data.to(running_dtype(name, folder.dtype))
-        if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
-            net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
         guided = request.guidance != 1
         levels = torch.zeros(1, shape[2] if folder.first_frame_is_given else 1)
 
-        def denoise() -> object:
+        def denoise(net: WanTransformer) -> object:
             words = torch.zeros(2, WORDS, config.text_dim, dtype=folder.dtype)
             seen = None
             if config.image_dim is not None:
@@ -187,14 +184,21 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
             kept = [torch.zeros(shape) for _ in range(6)]  # the sampler's
             return kept, [net(x, levels, context) for context in contexts]
 
-        one = _work(folder.device, (net,), denoise)
+        passes = []  # of nets of one and of two blocks: all blocks are alike
+        for layers in (1, 2):
+            net = WanTransformer(replace(config, layers=layers))
+            for name, p in net.named_parameters():
+                p.data = p.data.to(running_dtype(name, folder.dtype))
+            if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
+                net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
+            passes.append(_work(folder.device, (net,), partial(denoise, net)))
+        one, two = passes
         works["denoise"] = Work(
-            bytes=one.bytes,
-            products=one.products * request.steps,
+            bytes=two.bytes,
+            products=(one.products + (config.layers - 1) * (two.products - one.products)) * request.steps,
             convolutions=one.convolutions * request.steps,
         )
         vae = WanVAE(folder.vae_config).to(folder.vae_dtype)
-
         works["decode"] = _decode_work(vae, folder, shape)
         shown = sorted(c.at for c in request.controls if isinstance(c, Keyframe))
         if shown:
@@ -214,22 +218,39 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
 
 
 def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, ...]) -> Work:
-    """What decoding latents of `shape` computes."""
+    """What decoding latents of `shape` computes: its strips one after the other, each like one from the middle."""
     from filmwright.engine.trace import Trace
+    from filmwright.engine.wan_runner import WIDEST_STRIP
+    from filmwright.models.strips import strips_of
+    from filmwright.weights.wan_folder import suit
 
-    chunks: list[tuple[int, int]] = []  # operations after each
-    with Trace(vae, device=folder.device) as trace:
-        memory: Memory = {}
-        for _ in range(min(shape[2], 3)):
-            z = torch.zeros(*shape[:2], 1, *shape[3:], dtype=folder.vae_dtype)
-            vae.decode_chunk(z, memory).float()
-            chunks.append((trace.product_flops, trace.convolution_flops))
-    more = max(shape[2] - 3, 0)  # all later chunks take what the third takes
+    strips = strips_of(shape, WIDEST_STRIP)
+    strip = None if len(strips) == 1 else strips[len(strips) // 2]
+
+    def traced() -> tuple[int, list[tuple[int, int]]]:
+        """Bytes at the peak, and operations after each chunk; all chunks from the third on are alike."""
+        chunks = []
+        with Trace(vae, device=folder.device) as trace:
+            memory: Memory = {}
+            for _ in range(min(shape[2], 3)):
+                z = torch.zeros(*shape[:2], 1, *shape[3:], dtype=folder.vae_dtype)
+                vae.decode_chunk(z, memory, strip).float()
+                chunks.append((trace.product_flops, trace.convolution_flops))
+        return trace.peak, chunks
+
+    most, chunks = traced()
+    saved = 1.0
+    if suit(vae, folder.device):
+        most, saved = (
+            traced()[0],
+            BANDS,
+        )  # bands show what is in memory at once, and only one of them is traced
+    more = max(shape[2] - 3, 0)
     products, convolutions = (
-        last + more * (last - before)
+        len(strips) * (last + more * (last - before))
         for last, before in zip(chunks[-1], chunks[max(len(chunks) - 2, 0)], strict=True)
     )
-    return Work(bytes=trace.peak, products=products, convolutions=convolutions)
+    return Work(bytes=most, products=products, convolutions=convolutions * saved)
 
 
 def _pocket_plan(request: Request, device: str, weights: Path | None, free: int, video: int) -> Plan:

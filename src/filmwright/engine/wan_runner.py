@@ -21,10 +21,13 @@ from filmwright.engine.attention import choose_attention
 from filmwright.engine.cache import FirstBlockCache
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.stream import StreamedBlocks
+from filmwright.engine.strips import joined
 from filmwright.engine.wan import Expert, Given, denoise_wan, given_frames
 from filmwright.media.image import load_image
+from filmwright.models.strips import Strip, strips_of
 from filmwright.models.wan import Attend, WanTransformer
-from filmwright.models.wan_vae import GROUP, Memory
+from filmwright.models.wan_vae import GROUP
+from filmwright.models.wan_vae_layers import Memory
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Keyframe, Request
@@ -37,9 +40,12 @@ from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_sketch import WanSketch
 
-__all__ = ["WanRunner", "latent_shape", "wan_dtypes", "wan_files", "wan_runner"]
+__all__ = ["WIDEST_STRIP", "WanRunner", "latent_shape", "wan_dtypes", "wan_files", "wan_runner"]
 
 N = TypeVar("N")
+# latents across a picture that is decoded at once. Two strips of 832x480 take 7 % longer than one and 44 % less memory;
+# how many there are is the picture's affair and not the budget's, so that a request gives the same bits everywhere
+WIDEST_STRIP = 64
 
 
 class WanRunner:
@@ -176,16 +182,21 @@ class WanRunner:
 
     def chunks(self, latents: Tensor) -> int:
         """How many pieces `decode` gives."""
-        return latents.shape[2]
+        return latents.shape[2] * len(strips_of(latents.shape, WIDEST_STRIP))
 
     def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
-        """Frames uint8 [n, H, W, 3], a latent frame at a time."""
+        """Frames uint8 [n, H, W, 3], a latent frame at a time; none of them while all but the last strip are made."""
         vae = self._net("vae", self.folder.vae)
-        memory: Memory = {}
-        dtype = vae.conv1.weight.dtype
-        for z in latents.to(dtype).split(1, dim=2):
-            frames = vae.decode_chunk(z, memory)[0].float()
-            yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+        pieces = latents.to(vae.conv1.weight.dtype).split(1, dim=2)
+
+        def decoded(strip: Strip | None) -> Iterator[NDArray[np.uint8]]:
+            memory: Memory = {}
+            for z in pieces:
+                frames = vae.decode_chunk(z, memory, strip)[0].float()
+                yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+        strips = strips_of(latents.shape, WIDEST_STRIP)
+        yield from decoded(None) if len(strips) == 1 else joined(strips, decoded)
 
 
 def _proof(caches: Sequence[FirstBlockCache]) -> dict[str, float]:

@@ -30,7 +30,7 @@ from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_plac
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 from filmwright.weights.wan_text import WanTextFiles
 
-__all__ = ["WanEye", "WanFolder", "running_dtype", "wan_names"]
+__all__ = ["WanEye", "WanFolder", "running_dtype", "suit", "wan_names"]
 
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
 
@@ -126,6 +126,7 @@ class WanFolder:
             net = WanVAE(self.vae_config)
         _check_shapes(net, self.vae_places, self.folder / "vae")
         _fill(net, self.vae_places, self.device, self.vae_dtype)
+        suit(net, self.device)
         return net
 
     def eye(self) -> WanEye:
@@ -157,6 +158,14 @@ class WanFolder:
 def running_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     """What a transformer's parameter runs in: `dtype`, but fp32 where Wan's authors keep it."""
     return torch.float32 if _PRECISE.search(name) else dtype
+
+
+def suit(vae: WanVAE, device: str) -> bool:
+    """Lets a VAE convolve in bands where that is best, and says whether it does."""
+    bands = device == "cpu" and vae.conv1.weight.dtype == torch.float32
+    if bands:
+        vae.use_bands()
+    return bands
 
 
 def wan_names(folder: Path, *, any_size: bool = False) -> tuple[str, ...]:
