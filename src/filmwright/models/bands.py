@@ -160,15 +160,16 @@ def _filtering(count: int, taps: int) -> tuple[Tensor, Tensor, Tensor]:
     """`count` outputs of a filter by Toom and Cook's method: inputs [n, n], taps [n, taps], outputs [count, n].
 
     A convolution is a product of polynomials, known by its values at n points, the last one infinity; transposed, that
-    gives a filter's outputs.
+    gives a filter's outputs. The tensors are kept, so they are on the CPU whatever the default device is.
     """
     if count == 1:  # plainly: a product a tap, and their sum
-        return torch.eye(taps), torch.eye(taps), torch.ones(1, taps)
+        each = torch.eye(taps, device="cpu")
+        return each, each, each.sum(0, keepdim=True)
     n = count + taps - 1
 
     def values(degree: int) -> Tensor:
         finite = [[float(p) ** i for i in range(degree)] for p in POINTS[count]]
-        return torch.tensor([*finite, [0.0] * (degree - 1) + [1.0]], dtype=torch.float64)
+        return torch.tensor([*finite, [0.0] * (degree - 1) + [1.0]], dtype=torch.float64, device="cpu")
 
     mix = torch.linalg.inv(values(n)).T
     scale = mix.abs().amax(1, keepdim=True)
