@@ -35,6 +35,7 @@ from filmwright.weights.lora import adapt, read_lora
 from filmwright.weights.places import hashed, place_of
 from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
+from filmwright.weights.wan_parts import parts_of
 from filmwright.weights.wan_sketch import WanSketch
 
 __all__ = ["WanRunner", "latent_shape", "wan_dtypes", "wan_files", "wan_runner"]
@@ -219,7 +220,7 @@ def wan_files(
     place = hashed(weights) if weights else place_of(model)
     hashes = place.check()
     dtype, vae_dtype = wan_dtypes(device)
-    folder = WanFolder(place.path, device=device, dtype=dtype, vae_dtype=vae_dtype)
+    folder = WanFolder(parts_of(place, card), device=device, dtype=dtype, vae_dtype=vae_dtype)
     if (folder.boundary is not None) != (card.boundary is not None):
         experts = "two experts" if folder.boundary is not None else "one transformer"
         raise WeightsError(f"{place.path} holds {experts}, which is not {model!r}: add it under its own name")
