@@ -105,7 +105,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(hub: HubServer, publishe
 
 
 def test_a_pull_that_died_goes_on(hub: HubServer, published: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    hub.cut = {VAE: [4000, 0, 0]}  # and then nothing more comes
+    hub.cut = {VAE: [4000, 0, 0, 0]}  # and then nothing more comes
     line = said(capsys, 3, "pull", MODEL)
     assert "cannot be reached" in line
     assert f"models add {home()} --as {MODEL}" in line
@@ -238,7 +238,7 @@ def test_what_was_pulled_is_deleted_when_asked_and_no_more(
 def test_a_model_without_a_pin_stays_at_the_commit_of_its_first_pull(hub: HubServer, tmp_path: Path) -> None:
     card = CARD.model_copy(update={"revision": None})
     first = hub.commit
-    hub.cut = {VAE: [100, 0, 0]}
+    hub.cut = {VAE: [100, 0, 0, 0]}
     with pytest.raises(HubError):
         pulling.pull(pulling.list_pull(card, tmp_path / "x"), tmp_path / "x")
     hub.commit = "b" * 40  # main has moved on
