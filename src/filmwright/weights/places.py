@@ -21,6 +21,7 @@ __all__ = [
     "check_path",
     "forget",
     "hashed",
+    "hashed_file",
     "home",
     "keep",
     "pickles_in",
@@ -226,8 +227,6 @@ def hashed(folder: Path, on_file: OnFile | None = None, parts: Mapping[str, Path
     Raises:
         WeightsError: there are none, or one cannot be read.
     """
-    from filmwright.weights.files import sha256_of
-
     roots = {role: path.resolve() for role, path in (parts or {}).items()}
     folder = folder.resolve()
     paths = weights_in(folder, roots)
@@ -246,11 +245,20 @@ def hashed(folder: Path, on_file: OnFile | None = None, parts: Mapping[str, Path
             continue
         if on_file:
             on_file(done, len(paths), path.name)
-        try:
-            state = path.stat()
-            files[name] = WeightsFile(
-                sha256=sha256_of(path), size=state.st_size, changed=state.st_mtime_ns
-            )
-        except OSError as error:
-            raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+        files[name] = hashed_file(path)
     return Place(path=folder, files=files, parts=roots)
+
+
+def hashed_file(path: Path) -> WeightsFile:
+    """A file with its hash.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    from filmwright.weights.files import sha256_of
+
+    try:
+        state = path.stat()
+        return WeightsFile(sha256=sha256_of(path), size=state.st_size, changed=state.st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -4,7 +4,7 @@
     x.scale_weight   one number; x.weight times it is the weight. Newer files call it x.weight_scale
     x.scale_input    of the activations, for products in eight bits: not used, we multiply in the running dtype
     scaled_fp8       a sign that the file is such a one, and x.comfy_quant, the same a tensor
-    spiece_model     a tokenizer in the text encoder's file
+    spiece_model     a tokenizer in the text encoder's file; position_ids, a count in CLIP's
 
 (ComfyUI, comfy/ops.py, comfy/utils.py and QUANTIZATION.md.) Eight bits without a factor are plain numbers. Factors a
 row or a block, and whole numbers, are other schemes, and refused.
@@ -23,7 +23,7 @@ from filmwright.weights.tensor_file import TensorPlace, read_tensor
 __all__ = ["unscaled"]
 
 FACTORS = ("scale_weight", "weight_scale")
-ASIDE = ("scale_input", "input_scale", "scaled_fp8", "comfy_quant", "spiece_model")  # no parameters of a net
+ASIDE = ("scale_input", "input_scale", "scaled_fp8", "comfy_quant", "spiece_model", "position_ids")  # no parameters of a net
 EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 

@@ -23,7 +23,7 @@ from filmwright.weights.wan_parts import WanParts, describe, tensors_of
 __all__ = ["WanEye", "eye_places", "load_eye"]
 
 HEAD = 80  # features of a head of ViT-H/14
-_UNUSED = ("visual_projection.weight", "logit_scale", "embeddings.position_ids")
+_UNUSED = ("visual_projection.weight", "logit_scale")
 
 
 class WanEye:
