@@ -25,12 +25,18 @@ class HubServer:
     folder: Path
     hub: str
     commit: str
-    cut: dict[str, list[int]] = field(default_factory=dict)  # file -> after how many bytes each answer breaks off
+    cut: dict[str, list[int]] = field(
+        default_factory=dict
+    )  # file -> after how many bytes each answer breaks off
     altered: set[str] = field(default_factory=set)  # files that come with a wrong byte
     claimed: dict[str, int] = field(default_factory=dict)  # file -> a size that it has not
     listed: list[str] = field(default_factory=list)  # more names that the listing has
     refused: tuple[int, str] | None = None  # status and X-Error-Code of every answer
     knows_ranges: bool = True
+    held: threading.Event = field(
+        default_factory=threading.Event
+    )  # what a file in `holding` waits for, half sent
+    holding: set[str] = field(default_factory=set)
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # (path, Range) of each request
     tokens: set[str | None] = field(default_factory=set)
 
@@ -77,7 +83,7 @@ class HubServer:
 class _Handler(BaseHTTPRequestHandler):
     server_hub: HubServer
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
     def do_GET(self) -> None:
@@ -88,7 +94,10 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.refused is not None:
             status, code = hub.refused
             return self.answer(status, b"{}", {"X-Error-Code": code})
-        if path == f"/api/models/{hub.hub}/revision/{hub.commit}" or path == f"/api/models/{hub.hub}/revision/main":
+        if (
+            path == f"/api/models/{hub.hub}/revision/{hub.commit}"
+            or path == f"/api/models/{hub.hub}/revision/main"
+        ):
             rows = [hub.sibling(name) for name in hub.names]
             rows += [{"rfilename": name, "size": 1, "blobId": "0" * 40} for name in hub.listed]
             told = {"id": hub.hub, "modelId": hub.hub, "sha": hub.commit, "siblings": rows, "tags": []}
@@ -114,10 +123,22 @@ class _Handler(BaseHTTPRequestHandler):
             start, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         content = content[start:]
+        if name in hub.holding:
+            return self.answer(
+                status, content[: len(content) // 2], headers, length=len(content), wait=hub.held
+            )
         cuts = hub.cut.get(name)
         self.answer(status, content[: cuts.pop(0)] if cuts else content, headers, length=len(content))
 
-    def answer(self, status: int, body: bytes, headers: dict[str, str], *, length: int | None = None) -> None:
+    def answer(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        length: int | None = None,
+        wait: threading.Event | None = None,
+    ) -> None:
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
@@ -125,4 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
+        if wait is not None:
+            wait.wait(30)
         self.close_connection = True

@@ -130,5 +130,8 @@ def split(folder: Path, out: Path, *, prefix: str = "model.diffusion_model.") ->
         seen = {f"vision_model.{k.removeprefix('vision_model.')}": v for k, v in seen.items()}
         rest = {"visual_projection.weight": torch.randn(4, 4), "logit_scale": torch.tensor(1.0)}
         files["image_encoder"] = out / "clip.safetensors"
-        save_file({**seen, **rest, "vision_model.embeddings.position_ids": torch.arange(5)[None]}, files["image_encoder"])
+        save_file(
+            {**seen, **rest, "vision_model.embeddings.position_ids": torch.arange(5)[None]},
+            files["image_encoder"],
+        )
     return files

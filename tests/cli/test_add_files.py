@@ -12,10 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from filmwright.cli.main import run
+from filmwright.weights.card import load_card
 from filmwright.weights.places import place_of, places
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_parts import parts_of
-from filmwright.weights.card import load_card
 from reference_wan import EYE, save, split
 
 pytest.importorskip("diffusers")
@@ -36,7 +36,20 @@ def options_of(files: dict[str, Path]) -> list[str]:
 
 
 def digest(name: str, clip: Path, *more: str) -> str:
-    words = ["generate", "a red ball", "--model", name, "--size", "64x64", "--frames", "5", "--steps", "4", "--seed", "4"]
+    words = [
+        "generate",
+        "a red ball",
+        "--model",
+        name,
+        "--size",
+        "64x64",
+        "--frames",
+        "5",
+        "--steps",
+        "4",
+        "--seed",
+        "4",
+    ]
     assert run([*words, *more, "-o", str(clip), "--json"]) == 0
     return str(json.loads(clip.with_suffix(".json").read_text())["frames_digest"])
 
@@ -63,7 +76,14 @@ def test_single_files_make_the_frames_of_the_folder(
     files = split(folder, tmp_path / "files", prefix="" if "i2v" in name else "model.diffusion_model.")
     assert run(["models", "add", str(folder), "--as", name, "--any-size"]) == 0
     wanted = digest(name, tmp_path / "a.mp4", *pictures)
-    add = ["models", "add", str(files["transformer"]), *options_of(files), "--tokenizer", str(folder / "tokenizer")]
+    add = [
+        "models",
+        "add",
+        str(files["transformer"]),
+        *options_of(files),
+        "--tokenizer",
+        str(folder / "tokenizer"),
+    ]
     capsys.readouterr()
     assert run([*add, "--as", name, "--any-size", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -85,11 +105,23 @@ def test_a_model_that_is_here_lends_what_a_transformer_lacks(
 ) -> None:
     folder, files = small
     line = said(capsys, files["transformer"], "--as", "wan2.1-t2v-1.3b")
-    assert "a transformer alone, without text_encoder, tokenizer, vae: give --text, --tokenizer, --vae, or --like" in line
+    assert (
+        "a transformer alone, without text_encoder, tokenizer, vae: give --text, --tokenizer, --vae, or --like"
+        in line
+    )
     assert "not on this machine" in said(capsys, files["transformer"], "--like", "wan2.1-t2v-14b")
     assert "neither a model" in said(capsys, files["transformer"], "--like", "nothing")
     assert run(["models", "add", str(folder), "--as", "wan2.1-t2v-1.3b", "--any-size"]) == 0
-    add = ["models", "add", str(files["transformer"]), "--like", "wan2.1-t2v-1.3b", "--as", "wan2.1-t2v-14b", "--any-size"]
+    add = [
+        "models",
+        "add",
+        str(files["transformer"]),
+        "--like",
+        "wan2.1-t2v-1.3b",
+        "--as",
+        "wan2.1-t2v-14b",
+        "--any-size",
+    ]
     capsys.readouterr()
     assert run(add) == 0
     assert "hashing" in (err := capsys.readouterr().err)
@@ -109,15 +141,21 @@ def test_wans_own_repository_is_a_transformer_and_pickles(
     folder, files = small
     own = tmp_path / "own"
     own.mkdir()
-    tensors = {k.removeprefix("model.diffusion_model."): v for k, v in load_file(files["transformer"]).items()}
+    tensors = {
+        k.removeprefix("model.diffusion_model."): v for k, v in load_file(files["transformer"]).items()
+    }
     save_file(tensors, own / "diffusion_pytorch_model.safetensors")
     (own / "config.json").write_text(json.dumps({"model_type": "t2v", "num_heads": 1, "dim": 128}))
     (own / "Wan2.1_VAE.pth").write_bytes(b"x")
     line = said(capsys, own, "--as", "wan2.1-t2v-1.3b")
     assert "(Wan2.1_VAE.pth beside it are pickles, which are not read)" in line
-    assert "is a pickle (.pth)" in said(capsys, own, "--vae", own / "Wan2.1_VAE.pth", "--as", "wan2.1-t2v-1.3b")
+    assert "is a pickle (.pth)" in said(
+        capsys, own, "--vae", own / "Wan2.1_VAE.pth", "--as", "wan2.1-t2v-1.3b"
+    )
     assert "is a pickle (.pth)" in said(capsys, own / "Wan2.1_VAE.pth")
-    assert run(["models", "add", str(own), "--like", str(folder), "--as", "wan2.1-t2v-1.3b", "--any-size"]) == 0
+    assert (
+        run(["models", "add", str(own), "--like", str(folder), "--as", "wan2.1-t2v-1.3b", "--any-size"]) == 0
+    )
     assert set(place_of("wan2.1-t2v-1.3b").files) >= {"transformer/diffusion_pytorch_model.safetensors"}
     (own / "diffusion_pytorch_model.safetensors").unlink()
     assert "holds pickles (Wan2.1_VAE.pth)" in said(capsys, own)
@@ -157,7 +195,15 @@ def test_one_of_two_experts_asks_for_the_other(tmp_path: Path, capsys: pytest.Ca
     folder = save("wan2.2-i2v-a14b", tmp_path / "wan")
     files = split(folder, tmp_path / "files")
     assert "is one of two experts" in said(capsys, files["transformer"], "--like", folder)
-    add = ["models", "add", str(files["transformer"]), "--low", str(files["transformer_2"]), "--like", str(folder)]
+    add = [
+        "models",
+        "add",
+        str(files["transformer"]),
+        "--low",
+        str(files["transformer_2"]),
+        "--like",
+        str(folder),
+    ]
     assert run([*add, "--any-size"]) == 0, "with two experts and no CLIP there is but one it can be"
     place = place_of("wan2.2-i2v-a14b")
     assert WanFolder(parts_of(place, load_card("wan2.2-i2v-a14b"))).boundary == 0.9
@@ -190,7 +236,10 @@ def test_eight_bits_are_read_as_the_numbers_that_they_stand_for(
     save_file(meant, true)
     loaded = []
     for path in (old, new, true):
-        assert run(["models", "add", str(path), "--like", str(folder), "--as", "wan2.1-t2v-1.3b", "--any-size"]) == 0
+        assert (
+            run(["models", "add", str(path), "--like", str(folder), "--as", "wan2.1-t2v-1.3b", "--any-size"])
+            == 0
+        )
         parts = parts_of(place_of("wan2.1-t2v-1.3b"), load_card("wan2.1-t2v-1.3b"))
         files_of = WanFolder(parts, dtype=torch.bfloat16)
         loaded.append(files_of.transformer().state_dict())
@@ -198,7 +247,9 @@ def test_eight_bits_are_read_as_the_numbers_that_they_stand_for(
         assert all(torch.equal(block[k], loaded[-1][f"blocks.0.{k}"]) for k in block)
     for found in loaded[:2]:
         assert all(torch.equal(found[k], loaded[2][k]) for k in loaded[2])
-    assert not all(torch.equal(loaded[2][k], plain[k].to(loaded[2][k].dtype)) for k in plain), "eight bits are coarse"
+    assert not all(torch.equal(loaded[2][k], plain[k].to(loaded[2][k].dtype)) for k in plain), (
+        "eight bits are coarse"
+    )
 
     rows = tmp_path / "rows.safetensors"
     layer = "blocks.0.self_attn.q"
@@ -227,5 +278,9 @@ def test_a_folder_that_is_not_whole_is_refused(
     shards = {k: "a.safetensors" if "block" in k else "b.safetensors" for k in tensors}
     index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": shards}))
-    save_file({k: v for k, v in tensors.items() if shards[k] == "a.safetensors"}, index.with_name("a.safetensors"))
-    assert "holds 1 of the 2 files that its index names, b.safetensors is missing" in said(capsys, folder, *name)
+    save_file(
+        {k: v for k, v in tensors.items() if shards[k] == "a.safetensors"}, index.with_name("a.safetensors")
+    )
+    assert "holds 1 of the 2 files that its index names, b.safetensors is missing" in said(
+        capsys, folder, *name
+    )

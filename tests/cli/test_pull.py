@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
+import re
 import resource
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from filmwright.cli import model_files
 from filmwright.cli.main import run
 from filmwright.spec.errors import HubError
 from filmwright.weights import pulling
@@ -66,7 +73,11 @@ def nothing_is_kept() -> bool:
 
 
 def test_a_pull_takes_what_the_model_is_and_the_model_makes_a_clip(
-    hub: HubServer, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hub: HubServer,
+    published: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert run(["models", "pull", MODEL, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -89,7 +100,20 @@ def test_a_pull_takes_what_the_model_is_and_the_model_makes_a_clip(
     assert "was here already" in capsys.readouterr().out
     assert len(hub.asked) == asked
     clip = tmp_path / "clip.mp4"
-    words = ["generate", "a red ball", "--model", MODEL, "--size", "64x64", "--frames", "5", "--steps", "1", "--seed", "1"]
+    words = [
+        "generate",
+        "a red ball",
+        "--model",
+        MODEL,
+        "--size",
+        "64x64",
+        "--frames",
+        "5",
+        "--steps",
+        "1",
+        "--seed",
+        "1",
+    ]
     assert run([*words, "-o", str(clip), "--json"]) == 0
     assert json.loads(clip.with_suffix(".json").read_text())["weights"] == hashes
 
@@ -104,7 +128,9 @@ def test_a_broken_connection_is_taken_up_where_it_broke(hub: HubServer, publishe
     assert size > 6000
 
 
-def test_a_pull_that_died_goes_on(hub: HubServer, published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pull_that_died_goes_on(
+    hub: HubServer, published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     hub.cut = {VAE: [4000, 0, 0, 0]}  # and then nothing more comes
     line = said(capsys, 3, "pull", MODEL)
     assert "cannot be reached" in line
@@ -116,9 +142,62 @@ def test_a_pull_that_died_goes_on(hub: HubServer, published: Path, capsys: pytes
     assert "of it here already" in capsys.readouterr().err
     again = hub.fetched()
     assert (VAE, "bytes=4000-") in again
-    assert [name for name, _ in again if name.endswith(".safetensors")] == [VAE], "what was whole is not fetched again"
+    assert [name for name, _ in again if name.endswith(".safetensors")] == [VAE], (
+        "what was whole is not fetched again"
+    )
     assert place_of(MODEL).check()[VAE] == hashlib.sha256((published / VAE).read_bytes()).hexdigest()
     assert not list(home().rglob("*.part"))
+
+
+def test_a_pull_that_is_told_to_stop_keeps_what_has_come(hub: HubServer, published: Path) -> None:
+    hub.holding = {VAE}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "filmwright.cli", "models", "pull", MODEL], stderr=subprocess.PIPE, text=True
+    )
+    part, half = home() / f"{VAE}.part", (published / VAE).stat().st_size // 2
+    try:
+        for _ in range(600):
+            if part.exists() and part.stat().st_size > half // 2:
+                break
+            time.sleep(0.05)
+        child.terminate()
+        _, error = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        hub.held.set()
+    assert child.returncode == 130
+    assert f"goes on with: filmwright models pull {MODEL}" in error.splitlines()[-1]
+    kept = part.read_bytes()
+    assert kept == (published / VAE).read_bytes()[: len(kept)]
+    hub.holding = set()
+    assert run(["models", "pull", MODEL, "--json"]) == 0
+    assert (VAE, f"bytes={len(kept)}-") in hub.fetched()
+    assert (home() / VAE).read_bytes() == (published / VAE).read_bytes()
+
+
+def test_two_pulls_into_one_folder_are_one_too_many(
+    hub: HubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home().mkdir(parents=True)
+    lock = os.open(home(), os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        assert "another pull writes to" in said(capsys, 2, "pull", MODEL)
+    finally:
+        os.close(lock)
+    assert run(["models", "pull", MODEL, "--json"]) == 0
+
+
+def test_where_no_terminal_is_progress_is_lines(
+    hub: HubServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "LINE_EVERY", 0.0)
+    assert run(["models", "pull", MODEL]) == 0
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(rf"pulling {CARD.hub} at commit 0fad780a534b: \d+ files, 2 MB", first)
+    assert all(re.match(r"\d+ MB of 2 MB, \d+ MB/s, ", line) for line in lines)
+    assert lines[-1].startswith("2 MB of 2 MB")
+    assert lines[-1].endswith(VAE)
 
 
 def test_a_hub_that_knows_no_ranges_does_no_harm(hub: HubServer, published: Path) -> None:
@@ -176,7 +255,6 @@ def test_refusals_are_one_line_each(
     assert f"into {tmp_path / 'there'}" in line
     assert "comes with the package" in said(capsys, 2, "pull", "pocket")
     assert "did you mean" in said(capsys, 2, "pull", "wan2.1-t2v")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert nothing_is_kept()
 
 
@@ -250,3 +328,19 @@ def test_a_model_without_a_pin_stays_at_the_commit_of_its_first_pull(hub: HubSer
     place = pulling.pull(pulling.list_pull(card, tmp_path / "x"), tmp_path / "x")
     assert place.revision == first
     assert pulling.list_pull(card, tmp_path / "elsewhere").revision == first
+
+
+def test_what_is_not_a_whole_model_is_not_pulled(
+    hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.folder = tmp_path / "loose"
+    hub.folder.mkdir()
+    (hub.folder / "one.safetensors").write_bytes(b"x")
+    assert "publishes single files" in said(capsys, 2, "pull", MODEL)
+    (hub.folder / "model_index.json").write_text(
+        '{"vae": ["diffusers", "AutoencoderKLWan"], "eye": [null, null]}'
+    )
+    assert "has no safetensors" in said(capsys, 3, "pull", MODEL)
+    (hub.folder / "model_index.json").write_text("not JSON")
+    assert "does not answer as a hub does" in said(capsys, 3, "pull", MODEL)
+    assert nothing_is_kept()

@@ -90,7 +90,8 @@ def add(
 def pull(
     name: Annotated[str, typer.Argument(help="A model, see `filmwright models`.")],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where; $FILMWRIGHT_HOME/models/NAME if not given.")
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Where; $FILMWRIGHT_HOME/models/NAME if not given."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -157,7 +158,12 @@ class _Pulling:
         """How far it is, how fast, and how long it will take."""
         rate = max(done - self.there, 0) / max(now - self.began, 1e-6)
         left = time_left((self.listing.bytes - done) / rate if rate else None)
-        parts = [f"{say_bytes(done)} of {say_bytes(self.listing.bytes)}", f"{say_bytes(rate)}/s", left, self.file]
+        parts = [
+            f"{say_bytes(done)} of {say_bytes(self.listing.bytes)}",
+            f"{say_bytes(rate)}/s",
+            left,
+            self.file,
+        ]
         return ", ".join(part for part in parts if part)
 
     def __enter__(self) -> Self:
@@ -195,7 +201,10 @@ class _Pulling:
 def remove(
     name: Annotated[str, typer.Argument(help="A model that was added or pulled.")],
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete its files too, if `pull` put them into Filmwright's own folder.")
+        bool,
+        typer.Option(
+            "--delete", help="Delete its files too, if `pull` put them into Filmwright's own folder."
+        ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -211,10 +220,12 @@ def remove(
         names = pulled_names(place)
         if not names:
             raise BadRequest(
-                f"{place.path} was not pulled into Filmwright's own folder: remove {name!r} without --delete, and delete "
-                "its files by hand"
+                f"{place.path} was not pulled into Filmwright's own folder: remove {name!r} without --delete, and "
+                "delete its files by hand"
             )
-        lent = [other for other, item in places().items() if other != name and _borrows(item.parts, place.path)]
+        lent = [
+            other for other, item in places().items() if other != name and _borrows(item.parts, place.path)
+        ]
         if lent:
             raise BadRequest(f"{', '.join(lent)} uses files of {name!r}: remove it first")
         count = sum((place.path / file).stat().st_size for file in names)
@@ -225,7 +236,9 @@ def remove(
     if as_json:
         typer.echo(json.dumps({"name": name, "path": str(gone.path), "deleted": len(names)}))
     else:
-        typer.echo(f"{name} is forgotten; " + ("its files are deleted" if delete else f"{gone.path} stays as it is"))
+        typer.echo(
+            f"{name} is forgotten; " + ("its files are deleted" if delete else f"{gone.path} stays as it is")
+        )
 
 
 def _borrows(parts: dict[str, Path], folder: Path) -> bool:

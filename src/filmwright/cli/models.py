@@ -67,7 +67,9 @@ def show(
     card = load_card(name)
     place = places().get(name)
     if as_json:
-        told = None if place is None else place.model_dump(mode="json", include={"parts", "revision", "pulled"})
+        told = (
+            None if place is None else place.model_dump(mode="json", include={"parts", "revision", "pulled"})
+        )
         path = None if place is None else str(place.path)
         row = {**card.model_dump(mode="json"), "path": path, "place": told}
         typer.echo(json.dumps(row, ensure_ascii=False))
@@ -80,7 +82,11 @@ def _weights_lines(card: ModelCard, place: Place | None) -> list[str]:
     """Where the weights are published, and where they lie."""
     if card.hub is None:
         return ["  weights   here: they come with the package"]
-    commit = f"commit {card.revision[:12]}" if card.revision else "no commit pinned: main, as the first pull finds it"
+    commit = (
+        f"commit {card.revision[:12]}"
+        if card.revision
+        else "no commit pinned: main, as the first pull finds it"
+    )
     size = f", {say_bytes(card.bytes)}" if card.bytes else ""
     lines = [f"  hub       {card.hub}, {commit}{size}"]
     if place is None:

@@ -54,7 +54,9 @@ def added(
         check_path(part)
     whole = path.is_dir() and (path / "model_index.json").exists()
     if whole and (given or like):
-        raise BadRequest(f"{path} is a whole model: --like and the options of parts go with a transformer alone")
+        raise BadRequest(
+            f"{path} is a whole model: --like and the options of parts go with a transformer alone"
+        )
     parts = parts_in(path) if whole else _completed(path, given, like)
     names = wan_names(parts, any_size=any_size)
     if name is not None and name not in names:

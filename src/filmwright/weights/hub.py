@@ -1,4 +1,4 @@
-"""The hub of Hugging Face, asked for one model's files: which there are at a commit, their sizes and hashes, their bytes.
+"""The hub of Hugging Face, asked for one model: its files at a commit, their sizes and hashes, and their bytes.
 
 Only safetensors, JSON, text and tokenizer files are asked for, and of these what the model's card or its
 model_index.json names. The library `huggingface_hub` lists and authorises. $HF_ENDPOINT names another hub, $HF_TOKEN
@@ -32,7 +32,7 @@ TIMEOUT = 30.0  # seconds without a byte
 AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, 500, 502, 503, 504)  # worth another try
 
 
-class Dropped(Exception):  # noqa: N818 (no error yet: it is tried again)
+class Dropped(Exception):
     """The hub stopped answering in the middle, or asks to come again; the message says how."""
 
 
@@ -79,11 +79,18 @@ def list_files(card: ModelCard, revision: str | None, folder: Path) -> HubListin
     found = [_file(sibling, card.hub) for sibling in info.siblings or ()]
     names = {file.name for file in found}
     patterns = card.hub_files
-    if patterns is None and "model_index.json" in names:
+    if patterns is None:
+        if "model_index.json" not in names:
+            raise BadRequest(
+                f"{card.hub} publishes single files, not a whole model: download the one that you want, then: "
+                f"filmwright models add FILE --as {card.name} --like MODEL"
+            )
         patterns = ("model_index.json", *_components(card, info.sha, folder))
     files = tuple(file for file in found if _is_wanted(file.name, patterns))
     if not any(file.name.endswith(".safetensors") for file in files):
-        raise HubError(f"{card.hub} at {info.sha[:12]} has no safetensors for {card.name!r}: nothing else is taken")
+        raise HubError(
+            f"{card.hub} at {info.sha[:12]} has no safetensors for {card.name!r}: nothing else is taken"
+        )
     return HubListing(model=card.name, hub=card.hub, revision=info.sha, files=files)
 
 
@@ -95,18 +102,17 @@ def stream_file(hub: str, revision: str, name: str, start: int = 0) -> Iterator[
         huggingface_hub.errors.HfHubHTTPError: the hub refuses.
     """
     import httpx2
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-    url = hf_hub_url(hub, name, revision=revision, endpoint=_endpoint())
-    headers = {**build_hf_headers(library_name="filmwright"), "Accept-Encoding": "identity"}
+    library = _library()
+    url = library.hf_hub_url(hub, name, revision=revision, endpoint=_endpoint())
+    headers = {**library.utils.build_hf_headers(library_name="filmwright"), "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
-        with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT) as response:
+        with library.utils.get_session().stream("GET", url, headers=headers, timeout=TIMEOUT) as response:
             if response.status_code in AGAIN:
                 raise Dropped(f"the hub answers {response.status_code}")
-            hf_raise_for_status(response)
+            library.utils.hf_raise_for_status(response)
             over = start if response.status_code != HTTPStatus.PARTIAL_CONTENT else 0
             for chunk in response.iter_bytes():
                 if len(chunk) > over:
@@ -141,8 +147,12 @@ def saying_why(hub: str, model: str, folder: Path) -> Iterator[None]:
                 "and set HF_TOKEN to it"
             ) from error
         if status == HTTPStatus.NOT_FOUND:
-            raise HubError(f"the hub {_endpoint()} has no such file or commit of {hub} (404); or {by_hand}") from error
-        raise HubError(f"the hub {_endpoint()} answers {status} for {hub}: try again later, or {by_hand}") from error
+            raise HubError(
+                f"the hub {_endpoint()} has no such file or commit of {hub} (404); or {by_hand}"
+            ) from error
+        raise HubError(
+            f"the hub {_endpoint()} answers {status} for {hub}: try again later, or {by_hand}"
+        ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise HubError(f"{_endpoint()} does not answer as a hub does ({error}): see HF_ENDPOINT") from error
 
@@ -161,13 +171,15 @@ def _endpoint() -> str:
 
 
 def _library() -> Any:
+    """The library of the hub, which declares half of what it documents to type checkers."""
     try:
         import huggingface_hub
-        from huggingface_hub.utils import logging
+        import huggingface_hub.utils
     except ImportError as error:
         raise HubError("pulling needs huggingface_hub: pip install 'filmwright[open]'") from error
-    logging.set_verbosity_error()  # what goes wrong is told by our errors
-    return huggingface_hub
+    library: Any = huggingface_hub
+    library.utils.logging.set_verbosity_error()  # what goes wrong is told by our errors
+    return library
 
 
 def _reason(error: Exception) -> str:
@@ -177,12 +189,16 @@ def _reason(error: Exception) -> str:
 def _file(sibling: Any, hub: str) -> HubFile:
     path = PurePosixPath(sibling.rfilename)
     if path.is_absolute() or ".." in path.parts or "\\" in sibling.rfilename or "\0" in sibling.rfilename:
-        raise HubError(f"{hub} lists {sibling.rfilename!r}, which lies outside of its folder: nothing is taken")
+        raise HubError(
+            f"{hub} lists {sibling.rfilename!r}, which lies outside of its folder: nothing is taken"
+        )
     lfs = sibling.lfs
     size = lfs.size if lfs else sibling.size
     if size is None or not (lfs or sibling.blob_id):
         raise HubError(f"the hub tells no size or hash of {sibling.rfilename} in {hub}: nothing is taken")
-    return HubFile(name=sibling.rfilename, size=size, sha256=lfs.sha256 if lfs else None, blob=sibling.blob_id)
+    return HubFile(
+        name=sibling.rfilename, size=size, sha256=lfs.sha256 if lfs else None, blob=sibling.blob_id
+    )
 
 
 def _components(card: ModelCard, revision: str, folder: Path) -> list[str]:
@@ -196,11 +212,9 @@ def _components(card: ModelCard, revision: str, folder: Path) -> list[str]:
         return [f"{name}/*" for name, kind in index.items() if isinstance(kind, list) and any(kind)]
 
 
-def _is_wanted(name: str, patterns: tuple[str, ...] | None) -> bool:
+def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
     if not name.endswith(KINDS):
         return False
-    if patterns is None:
-        return True
     if name in patterns:
         return True
     plain = not OTHER_PRECISION.search(PurePosixPath(name).name)

@@ -210,7 +210,7 @@ def weights_in(folder: Path, parts: Mapping[str, Path] | None = None) -> dict[st
     """The safetensors of a folder, or of parts, by the names that a `Place` gives them."""
     if not parts:
         return {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*.safetensors"))}
-    found = {}
+    found: dict[str, Path] = {}
     for role, root in sorted(parts.items()):
         if root.is_dir():
             found |= {f"{role}/{name}": path for name, path in weights_in(root).items()}

@@ -50,7 +50,13 @@ __all__ = [
 
 RECORD = ".pull.json"
 MARGIN = 1 << 29  # bytes of the disk that a pull leaves free
-WAITS: tuple[float, ...] = (1, 2, 4, 8, 16)  # seconds before trying again; all of them anew once bytes have come
+WAITS: tuple[float, ...] = (
+    1,
+    2,
+    4,
+    8,
+    16,
+)  # seconds before trying again; all of them anew once bytes have come
 CHUNK = 1 << 20
 
 OnBytes = Callable[[HubFile, int], None]
@@ -86,7 +92,11 @@ def already_pulled(card: ModelCard, folder: Path) -> Place | None:
     if place is None or not place.pulled or place.path != folder.resolve():
         return None
     record = _record(folder)
-    if record is None or record.revision != place.revision or record.revision != (card.revision or record.revision):
+    if (
+        record is None
+        or record.revision != place.revision
+        or record.revision != (card.revision or record.revision)
+    ):
         return None
     return place if all(f.is_as_it_was(folder / name) for name, f in record.files.items()) else None
 
@@ -114,7 +124,9 @@ def pull(listing: HubListing, folder: Path, on_bytes: OnBytes | None = None) -> 
     record = _record(folder)
     ours = {} if record is None else record.files
     if others := sorted(weights_in(folder).keys() - {f.name for f in listing.files} - ours.keys()):
-        raise BadRequest(f"{folder} holds other weights ({others[0]}): pull into another folder with --to DIR")
+        raise BadRequest(
+            f"{folder} holds other weights ({others[0]}): pull into another folder with --to DIR"
+        )
     _check_room(listing, folder)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,9 +134,7 @@ def pull(listing: HubListing, folder: Path, on_bytes: OnBytes | None = None) -> 
             return _pull(listing, folder, ours, on_bytes)
 
 
-def _pull(
-    listing: HubListing, folder: Path, ours: dict[str, WeightsFile], on_bytes: OnBytes | None
-) -> Place:
+def _pull(listing: HubListing, folder: Path, ours: dict[str, WeightsFile], on_bytes: OnBytes | None) -> Place:
     record = _Record(hub=listing.hub, revision=listing.revision, files=dict(ours))
     record.write(folder)
     done = 0
@@ -312,7 +322,9 @@ def _writing(folder: Path) -> Iterator[None]:
             raise WeightsError(
                 f"the disk of {folder} is full: free some space and pull again, it goes on where it stopped"
             ) from error
-        raise WeightsError(f"{folder} cannot be written ({error.strerror or error}): pull with --to DIR") from error
+        raise WeightsError(
+            f"{folder} cannot be written ({error.strerror or error}): pull with --to DIR"
+        ) from error
 
 
 @contextmanager

@@ -23,7 +23,14 @@ from filmwright.weights.tensor_file import TensorPlace, read_tensor
 __all__ = ["unscaled"]
 
 FACTORS = ("scale_weight", "weight_scale")
-ASIDE = ("scale_input", "input_scale", "scaled_fp8", "comfy_quant", "spiece_model", "position_ids")  # no parameters of a net
+ASIDE = (
+    "scale_input",
+    "input_scale",
+    "scaled_fp8",
+    "comfy_quant",
+    "spiece_model",
+    "position_ids",
+)  # no parameters of a net
 EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 

@@ -56,7 +56,9 @@ def load_eye(parts: WanParts, device: str, dtype: torch.dtype) -> WanEye:
         sizes = _sizes(path, places)
         tower = _tower(library, path, places, sizes, dtype)
         side = sizes["image_size"]
-        look = library.CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+        look = library.CLIPImageProcessor(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+        )
     else:
         tower = pretrained(library.CLIPVisionModel, path, dtype=dtype)
         look = pretrained(library.CLIPImageProcessor, parts.at("image_processor"))
@@ -65,8 +67,9 @@ def load_eye(parts: WanParts, device: str, dtype: torch.dtype) -> WanEye:
 
 def eye_places(path: Path) -> dict[str, TensorPlace]:
     """Where the tower's parameters lie, without the prefix that some files have."""
-    found = {k.removeprefix("vision_model."): p for k, p in tensors_of(path).items() if not k.endswith(_UNUSED)}
-    return found
+    return {
+        k.removeprefix("vision_model."): p for k, p in tensors_of(path).items() if not k.endswith(_UNUSED)
+    }
 
 
 def _sizes(path: Path, places: Mapping[str, TensorPlace]) -> dict[str, int]:
@@ -77,7 +80,9 @@ def _sizes(path: Path, places: Mapping[str, TensorPlace]) -> dict[str, int]:
         count = places["embeddings.position_embedding.weight"].shape[0] - 1
         ffn = places["encoder.layers.0.mlp.fc1.weight"].shape[0]
     except KeyError as error:
-        raise WeightsError(f"{describe(path, places)}, not CLIP's vision tower: {error} is missing") from error
+        raise WeightsError(
+            f"{describe(path, places)}, not CLIP's vision tower: {error} is missing"
+        ) from error
     layers = {k.split(".")[2] for k in places if k.startswith("encoder.layers.")}
     if dim % HEAD:
         raise WeightsError(f"{path} is a CLIP of {dim} features, not ViT-H/14, which Wan looks through")

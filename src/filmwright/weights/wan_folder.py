@@ -16,7 +16,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -200,7 +199,9 @@ def wan_names(model: Path | WanParts, *, any_size: bool = False) -> tuple[str, .
         if parts.index is None and len(parts.experts) == 1:
             two = replace(parts, paths={**parts.paths, "transformer_2": path})
             if any(_fits(load_card(name), config, two, any_size=any_size) for name in WAN):
-                raise WeightsError(f"{path} is one of two experts: name that of the noise, and the other with --low")
+                raise WeightsError(
+                    f"{path} is one of two experts: name that of the noise, and the other with --low"
+                )
         sizes = ", ".join(f"{k} {v}" for k, v in vars(config).items() if v is not None)
         experts = "two experts" if len(parts.experts) > 1 else "one transformer"
         if parts.index is not None:
@@ -234,7 +235,7 @@ def _config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> WanConfig:
 
 
 def _vae_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> WanVAEConfig:
-    """The sizes of a VAE: from its config.json, or of a single file from its shapes; its statistics are the published."""
+    """The sizes of a VAE: from its config.json, of a single file from its shapes; its statistics are the published."""
     if path.is_file():
         names = ("conv2.weight", "encoder.conv1.weight", "decoder.conv1.weight")
         if any(name not in shapes for name in names):

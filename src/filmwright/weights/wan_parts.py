@@ -1,4 +1,4 @@
-"""Where the nets of a Wan model lie: in one folder as diffusers saves it, or each on its own, as ComfyUI publishes them.
+"""Where the nets of a Wan model lie: in one folder as diffusers saves it, or each on its own, as ComfyUI has them.
 
     transformer, transformer_2    a folder with safetensors, whole or in shards, or one file
     text_encoder, vae             the same
@@ -131,7 +131,9 @@ def safetensors_of(path: Path) -> list[Path]:
     else:
         paths = sorted(path.glob("*.safetensors"))
     if not paths:
-        raise WeightsError(f"{path} holds no safetensors: download the model, or convert it from another format")
+        raise WeightsError(
+            f"{path} holds no safetensors: download the model, or convert it from another format"
+        )
     return paths
 
 
