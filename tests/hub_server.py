@@ -123,12 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
             start, status = int(wanted.removeprefix("bytes=").rstrip("-")), 206
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         content = content[start:]
+        cuts, wait = hub.cut.get(name), None
         if name in hub.holding:
-            return self.answer(
-                status, content[: len(content) // 2], headers, length=len(content), wait=hub.held
-            )
-        cuts = hub.cut.get(name)
-        self.answer(status, content[: cuts.pop(0)] if cuts else content, headers, length=len(content))
+            cuts, wait = [len(content) // 2], hub.held
+        self.answer(
+            status, content[: cuts.pop(0)] if cuts else content, headers, length=len(content), wait=wait
+        )
 
     def answer(
         self,

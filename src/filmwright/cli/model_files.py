@@ -109,9 +109,9 @@ def pull(
         listing = list_pull(card, folder)
         there = bytes_there(listing, folder)
         fetched = listing.bytes - there
+        if not as_json:
+            typer.echo(_what(listing, there, pinned=card.revision is not None), err=True)
         with _Pulling(listing, there, quiet=as_json) as drawing:
-            if not as_json:
-                typer.echo(_what(listing, there, pinned=card.revision is not None), err=True)
             try:
                 place = fetch(listing, folder, drawing)
             except KeyboardInterrupt:
