@@ -58,7 +58,7 @@ def added(
             f"{path} is a whole model: --like and the options of parts go with a transformer alone"
         )
     parts = parts_in(path) if whole else _completed(path, given, like)
-    names = wan_names(parts, any_size=any_size)
+    names = wan_names(path if whole else parts, any_size=any_size)
     if name is not None and name not in names:
         raise BadRequest(f"{path} is not {name!r}: it may be {', '.join(names)}")
     if name is None and len(names) > 1:
@@ -66,7 +66,8 @@ def added(
     chosen = name or names[0]
     if parts.index is None:
         parts = replace(parts, index=index_of(load_card(chosen)))
-    WanFolder(parts).check()
+    if load_card(chosen).family == "wan":
+        WanFolder(parts).check()
     return chosen, hashed(path, on_file, None if whole else parts.paths)
 
 

@@ -24,6 +24,7 @@ from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
+from filmwright.weights.saved import read_object
 from filmwright.weights.tensor_file import TensorPlace, read_tensor
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 from filmwright.weights.wan_eye import WanEye, eye_places, load_eye
@@ -33,7 +34,6 @@ from filmwright.weights.wan_parts import (
     index_of,
     net_of,
     parts_in,
-    read_config,
     tensors_of,
 )
 from filmwright.weights.wan_text import WanTextFiles, told_by_shapes
@@ -73,7 +73,7 @@ class WanFolder:
                 _check_shapes(WanTransformer(config), places, parts.at(name))
         text = parts.at("text_encoder")
         words = tensors_of(text)
-        told = read_config(text / "config.json") if text.is_dir() else told_by_shapes(text, words)
+        told = read_object(text / "config.json") if text.is_dir() else told_by_shapes(text, words)
         self.text = WanTextFiles(words, told, parts.at("tokenizer"), device, dtype)
         self.vae_places = tensors_of(parts.at("vae"), vae_to_own_names)
         self.vae_config = _vae_config(parts.at("vae"), {k: v.shape for k, v in self.vae_places.items()})
@@ -230,7 +230,7 @@ def _config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> WanConfig:
     config = wan_config_of(shapes)
     if folder.is_file():
         return config
-    told = read_config(folder / "config.json")
+    told = read_object(folder / "config.json")
     return replace(config, heads=int(told.get("num_attention_heads", told.get("num_heads", config.heads))))
 
 
@@ -245,7 +245,7 @@ def _vae_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> WanVAEConf
             if base.channels == channels:
                 return replace(base, width=width, decoder_width=deepest // base.multipliers[-1])
         raise WeightsError(f"{path} is a VAE of {channels} channels; Wan's have 16 or 48")
-    told = read_config(path / "config.json")
+    told = read_object(path / "config.json")
     base = WAN22_VAE if told.get("is_residual") else WAN21_VAE
     return replace(
         base,

@@ -12,7 +12,6 @@ else in the model's card.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 from filmwright.spec.errors import WeightsError
 from filmwright.weights.card import ModelCard
 from filmwright.weights.places import Place
+from filmwright.weights.saved import read_object, weight_paths
 from filmwright.weights.scaled import unscaled
 from filmwright.weights.tensor_file import TensorPlace, tensor_places
 
@@ -33,7 +33,6 @@ __all__ = [
     "net_of",
     "parts_in",
     "parts_of",
-    "read_config",
     "safetensors_of",
     "tensors_of",
 ]
@@ -90,7 +89,7 @@ def parts_in(folder: Path) -> WanParts:
     Raises:
         WeightsError: it has no readable model_index.json.
     """
-    index = read_config(folder / "model_index.json")
+    index = read_object(folder / "model_index.json")
     roles = (*NETS, "transformer_2", "tokenizer", "image_processor")
     return WanParts(name=str(folder), paths={role: folder / role for role in roles}, index=index)
 
@@ -108,31 +107,18 @@ def index_of(card: ModelCard) -> dict[str, Any]:
 
 
 def safetensors_of(path: Path) -> list[Path]:
-    """The safetensors of a net: one file, or the shards that its folder's index names.
+    """The safetensors of a net: one file, or those of its folder.
 
     Raises:
-        WeightsError: there are none, or the index is damaged.
+        WeightsError: there are none, or a shard is missing.
     """
     if path.is_file():
         return [path]
-    indices = sorted(path.glob("*.safetensors.index.json"))
-    if indices:
-        told = read_config(indices[0]).get("weight_map", {})
-        names = sorted({str(name) for name in told.values()}) if isinstance(told, dict) else []
-        if any(Path(name).name != name for name in names):
-            raise WeightsError(f"{indices[0]} names files outside of its folder")
-        missing = [name for name in names if not (path / name).is_file()]
-        if missing:
-            raise WeightsError(
-                f"{path} holds {len(names) - len(missing)} of the {len(names)} files that its index names, "
-                f"{missing[0]} is missing: download it again"
-            )
-        paths = [path / name for name in names]
-    else:
-        paths = sorted(path.glob("*.safetensors"))
-    if not paths:
+    paths = weight_paths(path)
+    if missing := [p.name for p in paths if not p.is_file()]:
         raise WeightsError(
-            f"{path} holds no safetensors: download the model, or convert it from another format"
+            f"{path} holds {len(paths) - len(missing)} of the {len(paths)} files that its index names, {missing[0]} is "
+            "missing: download it again"
         )
     return paths
 
@@ -146,22 +132,6 @@ def tensors_of(
         WeightsError: a file is missing, truncated, no safetensors or of an unknown quantization.
     """
     return rename(unscaled(tensor_places(safetensors_of(path))))
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A JSON file of a model's folder.
-
-    Raises:
-        WeightsError: it is missing or damaged.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"{path} cannot be read ({reason}): the folder is no whole model") from error
-    if not isinstance(found, dict):
-        raise WeightsError(f"{path} is no object: the folder is no whole model")
-    return found
 
 
 def net_of(names: Iterable[str]) -> str | None:
