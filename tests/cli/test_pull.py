@@ -313,6 +313,23 @@ def test_what_was_pulled_is_deleted_when_asked_and_no_more(
     assert "not on this machine's list" in said(capsys, 2, "remove", MODEL)
 
 
+def test_a_record_that_points_elsewhere_deletes_nothing(
+    hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "pull", MODEL, "--json"]) == 0
+    mine = home().parent / "mine.txt"
+    mine.write_text("kept")
+    record = home() / ".pull.json"
+    told = json.loads(record.read_text())
+    told["files"]["../mine.txt"] = next(iter(told["files"].values()))
+    record.write_text(json.dumps(told))
+    assert "was not pulled into Filmwright's own folder" in said(capsys, 2, "remove", MODEL, "--delete")
+    assert run(["models", "pull", MODEL, "--json"]) == 0
+    assert run(["models", "remove", MODEL, "--delete"]) == 0
+    assert mine.read_text() == "kept"
+    assert not home().exists()
+
+
 def test_a_model_without_a_pin_stays_at_the_commit_of_its_first_pull(hub: HubServer, tmp_path: Path) -> None:
     card = CARD.model_copy(update={"revision": None})
     first = hub.commit

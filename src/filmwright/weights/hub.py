@@ -23,7 +23,16 @@ from filmwright.spec.errors import BadRequest, HubError
 if TYPE_CHECKING:
     from filmwright.weights.card import ModelCard
 
-__all__ = ["Dropped", "HubFile", "HubListing", "list_files", "saying_why", "stream_file", "unreachable"]
+__all__ = [
+    "Dropped",
+    "HubFile",
+    "HubListing",
+    "is_inside",
+    "list_files",
+    "saying_why",
+    "stream_file",
+    "unreachable",
+]
 
 ENDPOINT = "https://huggingface.co"
 KINDS = (".safetensors", ".json", ".txt", ".model")
@@ -118,7 +127,7 @@ def stream_file(hub: str, revision: str, name: str, start: int = 0) -> Iterator[
                 if len(chunk) > over:
                     yield chunk[over:]
                 over = max(over - len(chunk), 0)
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         raise Dropped(_reason(error)) from error
 
 
@@ -137,7 +146,7 @@ def saying_why(hub: str, model: str, folder: Path) -> Iterator[None]:
         yield
     except errors.OfflineModeIsEnabled as error:
         raise HubError(f"HF_HUB_OFFLINE is set, so the hub is not asked: unset it, or {by_hand}") from error
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         raise unreachable(hub, model, folder, _reason(error)) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
@@ -177,6 +186,8 @@ def _library() -> Any:
         import huggingface_hub.utils
     except ImportError as error:
         raise HubError("pulling needs huggingface_hub: pip install 'filmwright[open]'") from error
+    except ValueError as error:  # it takes HF_ENDPOINT apart when it is imported
+        raise HubError(f"HF_ENDPOINT {_endpoint()} is no address of a hub: {error}") from error
     library: Any = huggingface_hub
     library.utils.logging.set_verbosity_error()  # what goes wrong is told by our errors
     return library
@@ -187,8 +198,7 @@ def _reason(error: Exception) -> str:
 
 
 def _file(sibling: Any, hub: str) -> HubFile:
-    path = PurePosixPath(sibling.rfilename)
-    if path.is_absolute() or ".." in path.parts or "\\" in sibling.rfilename or "\0" in sibling.rfilename:
+    if not is_inside(sibling.rfilename):
         raise HubError(
             f"{hub} lists {sibling.rfilename!r}, which lies outside of its folder: nothing is taken"
         )
@@ -198,6 +208,17 @@ def _file(sibling: Any, hub: str) -> HubFile:
         raise HubError(f"the hub tells no size or hash of {sibling.rfilename} in {hub}: nothing is taken")
     return HubFile(
         name=sibling.rfilename, size=size, sha256=lfs.sha256 if lfs else None, blob=sibling.blob_id
+    )
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file of this name lies within the folder that it is put into."""
+    path = PurePosixPath(name)
+    return (
+        bool(path.parts)
+        and not path.is_absolute()
+        and not {"..", "~"} & {*path.parts}
+        and not {"\\", "\0"} & {*name}
     )
 
 

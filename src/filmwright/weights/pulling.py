@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.plan import say_bytes
@@ -27,6 +27,7 @@ from filmwright.weights.hub import (
     Dropped,
     HubFile,
     HubListing,
+    is_inside,
     list_files,
     saying_why,
     stream_file,
@@ -71,6 +72,14 @@ class _Record(BaseModel):
     hub: str
     revision: str
     files: dict[str, WeightsFile] = {}
+
+    @field_validator("files")
+    @classmethod
+    def _are_inside(cls, files: dict[str, WeightsFile]) -> dict[str, WeightsFile]:
+        """What is deleted by its name here must lie in the folder, whoever wrote the record."""
+        if not all(is_inside(name) for name in files):
+            raise ValueError("a file lies outside of the folder")
+        return files
 
     def write(self, folder: Path) -> None:
         aside = folder / f"{RECORD}.{os.getpid()}"
