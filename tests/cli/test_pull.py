@@ -94,6 +94,19 @@ def test_a_pull_takes_what_the_model_is_and_the_model_makes_a_clip(
     hashes = place_of(MODEL).check()
     assert hashes == {k: hashlib.sha256((published / k).read_bytes()).hexdigest() for k in weights}
 
+    assert run(["models", "show", MODEL, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["path"] == str(home())
+    assert shown["place"] == {"parts": {}, "revision": CARD.revision, "pulled": True}
+    assert (shown["licence"], shown["revision"], shown["bytes"]) == (
+        "Apache-2.0",
+        CARD.revision,
+        28_907_198_668,
+    )
+    assert run(["models"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{MODEL} "))
+    assert row.split()[1:4] == ["here", "28.9", "GB"]
+
     asked = len(hub.asked)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens, and nobody is asked
     assert run(["models", "pull", MODEL]) == 0
@@ -291,6 +304,9 @@ def test_files_of_others_are_left_alone(
     shutil.copy(published / "vae" / "config.json", folder / "vae" / "config.json")
     assert run(["models", "pull", MODEL, "--to", str(folder), "--json"]) == 0
     assert "vae/config.json" not in [name for name, _ in hub.fetched()], "it was the same"
+    capsys.readouterr()
+    assert run(["models", "pull", MODEL]) == 0
+    assert f"was here already: {folder}" in capsys.readouterr().out, "where it was pulled before"
     other = tmp_path / "other"
     other.mkdir()
     (other / "x.safetensors").write_bytes(b"")

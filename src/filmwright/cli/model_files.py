@@ -91,19 +91,21 @@ def pull(
     name: Annotated[str, typer.Argument(help="A model, see `filmwright models`.")],
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where; $FILMWRIGHT_HOME/models/NAME if not given."),
+        typer.Option("--to", metavar="DIR", help="Where; as before, or $FILMWRIGHT_HOME/models/NAME."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Download a model's weights from the hub; a pull that was stopped goes on where it stopped."""
     from filmwright.weights.card import load_card
+    from filmwright.weights.places import places
     from filmwright.weights.pulling import already_pulled, bytes_there, default_folder, list_pull
     from filmwright.weights.pulling import pull as fetch
 
     card = load_card(name)
     if to is not None and to.exists() and not to.is_dir():
         raise BadRequest(f"--to {to} is not a folder")
-    folder = to or default_folder(name)
+    before = places().get(name)
+    folder = to or (before.path if before and before.pulled else default_folder(name))
     place, fetched = already_pulled(card, folder), 0
     if place is None:
         listing = list_pull(card, folder)
@@ -137,7 +139,6 @@ class _Pulling:
     def __init__(self, listing: HubListing, there: int, *, quiet: bool) -> None:
         self.listing, self.there, self.quiet = listing, there, quiet
         self.began, self.said, self.file = time.monotonic(), 0.0, ""
-        self.first: int | None = None
         self._bar: rich.progress.Progress | None = None
         self._task: rich.progress.TaskID | None = None
 

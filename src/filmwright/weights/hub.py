@@ -183,6 +183,7 @@ def _library() -> Any:
     """The library of the hub, which declares half of what it documents to type checkers."""
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.utils
     except ImportError as error:
         raise HubError("pulling needs huggingface_hub: pip install 'filmwright[open]'") from error
