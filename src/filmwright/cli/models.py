@@ -1,24 +1,31 @@
-"""`filmwright models`: what can be asked of which model, and where the weights of those lie that do not ship."""
+"""`filmwright models`: what can be asked of which model, what its licence allows, and whether its weights are here."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from filmwright.cli import options
+from filmwright.cli.model_files import add, pull, remove
 from filmwright.spec.errors import BadRequest
+from filmwright.spec.plan import say_bytes
 
 if TYPE_CHECKING:
     from filmwright.weights.card import ModelCard
+    from filmwright.weights.places import Place
 
 __all__ = ["models_app"]
 
 models_app = typer.Typer(
     invoke_without_command=True, help="The models: what they make and take, where they are."
 )
+
+
+models_app.command("add")(add)
+models_app.command("pull")(pull)
+models_app.command("remove")(remove)
 
 
 @models_app.callback()
@@ -29,17 +36,23 @@ def models(context: typer.Context, as_json: options.Json = False) -> None:
     from filmwright.weights.card import CARDS, load_card
     from filmwright.weights.places import places
 
-    here = {"pocket", *places()}
-    cards = [load_card(name) for name in CARDS]
+    cards, here = [load_card(name) for name in CARDS], places()
     if as_json:
-        rows = [{**card.model_dump(mode="json"), "here": card.name in here} for card in cards]
+        rows = [{**card.model_dump(mode="json"), "here": _is_here(card, here)} for card in cards]
         typer.echo(json.dumps({"models": rows}, ensure_ascii=False))
         return
+    widths = [max(len(card.name) for card in cards), max(len(card.licence) for card in cards)]
     for card in cards:
         width, height = card.native_sizes[0]
-        seconds = card.num_frames / card.fps
-        where = "here" if card.name in here else "not here"
-        typer.echo(f"{card.name:<22}{where:<10}{width}x{height} {seconds:.1f} s  {card.summary}")
+        where = "here" if _is_here(card, here) else "not here"
+        size = say_bytes(card.bytes) if card.bytes else ""
+        shape = f"{width}x{height} {card.num_frames / card.fps:.1f} s"
+        licence = f"{card.licence:<{widths[1]}}"
+        typer.echo(f"{card.name:<{widths[0]}}  {where:<8} {size:>8}  {licence}  {shape:<14}  {card.summary}")
+
+
+def _is_here(card: ModelCard, here: dict[str, Place]) -> bool:
+    return card.hub is None or card.name in here
 
 
 @models_app.command("show")
@@ -54,12 +67,34 @@ def show(
     card = load_card(name)
     place = places().get(name)
     if as_json:
-        typer.echo(json.dumps({**card.model_dump(mode="json"), "path": str(place.path) if place else None}))
+        told = (
+            None if place is None else place.model_dump(mode="json", include={"parts", "revision", "pulled"})
+        )
+        path = None if place is None else str(place.path)
+        row = {**card.model_dump(mode="json"), "path": path, "place": told}
+        typer.echo(json.dumps(row, ensure_ascii=False))
         return
-    for line in lines_of(card):
+    for line in (*lines_of(card), *_weights_lines(card, place)):
         typer.echo(line)
-    if card.hub is not None:
-        typer.echo(f"  weights   {place.path if place else f'not here; published as {card.hub}'}")
+
+
+def _weights_lines(card: ModelCard, place: Place | None) -> list[str]:
+    """Where the weights are published, and where they lie."""
+    if card.hub is None:
+        return ["  weights   here: they come with the package"]
+    commit = (
+        f"commit {card.revision[:12]}"
+        if card.revision
+        else "no commit pinned: main, as the first pull finds it"
+    )
+    size = f", {say_bytes(card.bytes)}" if card.bytes else ""
+    lines = [f"  hub       {card.hub}, {commit}{size}"]
+    if place is None:
+        return [*lines, f"  weights   not here: filmwright models pull {card.name}"]
+    how = f", commit {place.revision[:12]}" if place.revision else ""
+    lines.append(f"  weights   {place.path}, {say_bytes(place.bytes)}{how}")
+    lines += [f"            {role}: {path}" for role, path in place.parts.items() if role != "transformer"]
+    return lines
 
 
 def lines_of(card: ModelCard) -> list[str]:
@@ -70,7 +105,8 @@ def lines_of(card: ModelCard) -> list[str]:
         "" if card.guidance_low is None else f", {card.guidance_low:g} for detail"
     )
     lines = [
-        f"{card.name}: {card.summary} ({card.licence})",
+        f"{card.name}: {card.summary}",
+        f"  licence   {card.licence}" + (f": {card.permits}" if card.permits else ""),
         f"  sizes     {sizes}; any sides of {card.min_side} to {card.max_side} in steps of {card.side_multiple}",
         f"  length    {low:.2f} to {high:.2f} s, {card.max_frames} frames at {card.fps} fps",
         f"  samplers  {', '.join(card.samplers)}; {card.sampler} by default",
@@ -82,44 +118,6 @@ def lines_of(card: ModelCard) -> list[str]:
     if card.part is not None:
         lines.append(f"  trained on the part {card.part!r} of the world")
     return lines
-
-
-@models_app.command("add")
-def add(
-    folder: Annotated[Path, typer.Argument(help="A folder as diffusers saves it.")],
-    name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Which model it is, where that is not clear.")
-    ] = None,
-    any_size: Annotated[
-        bool, typer.Option("--any-size", help="Take nets of other widths and depths than published.")
-    ] = False,
-    as_json: options.Json = False,
-) -> None:
-    """Tell where a model's weights lie; every file is hashed once."""
-    from filmwright.weights.card import load_card
-
-    if name is not None and load_card(name).hub is None:
-        raise BadRequest(f"{name!r} comes with the package: there is nothing to add")
-    if not folder.is_dir():
-        raise BadRequest(f"{folder} is not a folder: name one with a model_index.json")
-
-    from filmwright.weights.places import hashed, keep
-    from filmwright.weights.wan_folder import wan_names
-
-    names = wan_names(folder, any_size=any_size)
-    if name is not None and name not in names:
-        raise BadRequest(f"{folder} is not {name!r}: it may be {', '.join(names)}")
-    if name is None and len(names) > 1:
-        raise BadRequest(f"{folder} may be any of {', '.join(names)}: say which with --as NAME")
-    chosen = name or names[0]
-    place = hashed(
-        folder, lambda done, total, file: typer.echo(f"hashing {done + 1}/{total} {file}", err=True)
-    )
-    keep(chosen, place)
-    if as_json:
-        typer.echo(json.dumps({"name": chosen, "path": str(place.path), "files": len(place.files)}))
-    else:
-        typer.echo(f"{chosen}: {place.path}, {len(place.files)} weights files")
 
 
 @models_app.command("pick")

@@ -35,9 +35,10 @@ from filmwright.spec.words import Finding
 from filmwright.weights.card import ModelCard, load_card
 from filmwright.weights.files import read_weights
 from filmwright.weights.lora import adapt, read_lora
-from filmwright.weights.places import hashed, place_of
+from filmwright.weights.places import Place, hashed, place_of
 from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
+from filmwright.weights.wan_parts import parts_of
 from filmwright.weights.wan_sketch import WanSketch
 
 __all__ = ["WIDEST_STRIP", "WanRunner", "latent_shape", "wan_dtypes", "wan_files", "wan_runner"]
@@ -216,7 +217,6 @@ def wan_dtypes(device: str) -> tuple[torch.dtype, torch.dtype]:
     return dtype, torch.float32 if device == "cpu" else dtype
 
 
-@lru_cache(maxsize=1)
 def wan_files(
     model: str, device: str = "cpu", weights: Path | None = None
 ) -> tuple[WanFolder, dict[str, str]]:
@@ -224,26 +224,41 @@ def wan_files(
     hashes.
 
     Raises:
-        WeightsError: it was not added, is damaged, or is another variant than its name says.
+        WeightsError: it was not added, is damaged, has changed, or is another variant than its name says.
     """
-    card = load_card(model)
-    place = hashed(weights) if weights else place_of(model)
+    place = _hashed(weights) if weights else place_of(model)
     hashes = place.check()
-    dtype, vae_dtype = wan_dtypes(device)
-    folder = WanFolder(place.path, device=device, dtype=dtype, vae_dtype=vae_dtype)
-    if (folder.boundary is not None) != (card.boundary is not None):
-        experts = "two experts" if folder.boundary is not None else "one transformer"
-        raise WeightsError(f"{place.path} holds {experts}, which is not {model!r}: add it under its own name")
-    return folder, hashes
+    return _files(model, device, place.model_dump_json()), hashes
 
 
-@lru_cache(maxsize=1)
 def wan_runner(
     model: str, device: str = "cpu", weights: Path | None = None, strategy: Strategy | None = None
 ) -> WanRunner:
-    """The Wan model called `model`; see `wan_files`."""
+    """The Wan model called `model`; see `wan_files`. The last one is kept, while its files are where they were."""
     folder, hashes = wan_files(model, device, weights)
-    return WanRunner(load_card(model), folder, hashes, strategy)
+    return _runner(model, folder, tuple(hashes.items()), strategy)
+
+
+_hashed = lru_cache(maxsize=1)(hashed)
+
+
+@lru_cache(maxsize=1)
+def _files(model: str, device: str, written: str) -> WanFolder:
+    """The files of a place, which is `written` as JSON, so that a model added anew is read anew."""
+    card, place = load_card(model), Place.model_validate_json(written)
+    dtype, vae_dtype = wan_dtypes(device)
+    folder = WanFolder(parts_of(place, card), device=device, dtype=dtype, vae_dtype=vae_dtype)
+    if (folder.boundary is not None) != (card.boundary is not None):
+        experts = "two experts" if folder.boundary is not None else "one transformer"
+        raise WeightsError(f"{place.path} holds {experts}, which is not {model!r}: add it under its own name")
+    return folder
+
+
+@lru_cache(maxsize=1)
+def _runner(
+    model: str, folder: WanFolder, hashes: tuple[tuple[str, str], ...], strategy: Strategy | None
+) -> WanRunner:
+    return WanRunner(load_card(model), folder, dict(hashes), strategy)
 
 
 def latent_shape(folder: WanFolder | WanSketch, request: Request) -> tuple[int, int, int, int, int]:

@@ -9,6 +9,7 @@ __all__ = [
     "Cancelled",
     "DoesNotFit",
     "FilmwrightError",
+    "HubError",
     "MediaError",
     "WeightsError",
     "listed",
@@ -44,6 +45,13 @@ class WeightsError(FilmwrightError):
     """A weights file that is missing, truncated, of another format, or fails its hash."""
 
     code = "weights"
+
+
+class HubError(FilmwrightError):
+    """The hub of models cannot be reached, or does not give what was asked for; the command itself may be right."""
+
+    code = "hub"
+    exit_code = 3
 
 
 class Cancelled(FilmwrightError):

@@ -37,7 +37,13 @@ class ModelCard(BaseModel):
     family: Literal["pocket", "wan"] = "pocket"
     summary: str
     licence: str
+    permits: str | None = None  # what the licence allows, in a sentence
     hub: str | None = None  # where its weights are published; None: they come with the package
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")  # the commit there; None: its main
+    hub_files: tuple[str, ...] | None = (
+        None  # patterns of its files there; None: those its model_index.json names
+    )
+    bytes: int | None = None  # of the published weights: parameters times the size of their dtype
     variant: str | None = None  # of the family: its nets and sizes, such as a key of weights.wan.WAN_SIZES
     part: str | None = None  # of the world, a key of spec.vocabulary.PARTS, that the weights were trained on
     side_multiple: int

@@ -1,4 +1,4 @@
-"""Where models lie that do not come with the package: a list that `filmwright models add` writes.
+"""Where models lie that do not come with the package: a list that `filmwright models add` and `pull` write.
 
 The list is `models.json` in $FILMWRIGHT_HOME, else in ~/.local/share/filmwright. It keeps the SHA-256 of every weights
 file with its size and time of change, so that tens of gigabytes are hashed once and a changed file is noticed.
@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from filmwright.spec.errors import WeightsError
+from filmwright.spec.errors import BadRequest, WeightsError
 
-__all__ = ["Place", "WeightsFile", "hashed", "home", "keep", "place_of", "places"]
+__all__ = [
+    "Place",
+    "WeightsFile",
+    "check_path",
+    "forget",
+    "hashed",
+    "hashed_file",
+    "home",
+    "keep",
+    "pickles_in",
+    "place_of",
+    "places",
+    "weights_in",
+]
 
 LIST = "models.json"
+PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 
 OnFile = Callable[[int, int, str], None]
 """(files done, files in all, the next one's name)."""
@@ -32,14 +46,38 @@ class WeightsFile(BaseModel):
     size: int
     changed: int
 
+    def is_as_it_was(self, path: Path) -> bool:
+        """Whether a file has the size and the time of change that this one had."""
+        try:
+            state = path.stat()
+        except OSError:
+            return False
+        return (state.st_size, state.st_mtime_ns) == (self.size, self.changed)
+
 
 class Place(BaseModel):
-    """A model's folder, and its weights files by their path within it."""
+    """A model's weights: in one folder, or, with `parts`, each net on its own.
+
+    Files go by their path within the folder; those of parts by role and name, such as `vae/wan_2.1_vae.safetensors`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Path
+    path: Path  # the folder; of parts, the first transformer
     files: dict[str, WeightsFile]
+    parts: dict[str, Path] = {}  # role -> file or folder
+    revision: str | None = None  # the hub's commit that was pulled
+    pulled: bool = False  # whether `filmwright models pull` put the files there
+
+    @property
+    def roots(self) -> list[Path]:
+        """What must be there."""
+        return list(self.parts.values()) or [self.path]
+
+    @property
+    def bytes(self) -> int:
+        """Of all weights files together."""
+        return sum(file.size for file in self.files.values())
 
     def check(self) -> dict[str, str]:
         """File -> SHA-256, if all are as they were.
@@ -47,15 +85,14 @@ class Place(BaseModel):
         Raises:
             WeightsError: a file is gone, new or changed.
         """
-        now = {str(p.relative_to(self.path)): p for p in sorted(self.path.rglob("*.safetensors"))}
+        now = weights_in(self.path, self.parts)
         for name in sorted(self.files.keys() | now.keys()):
             what = "is gone" if name not in now else "is new" if name not in self.files else None
-            if what is None:
-                state = now[name].stat()
-                if (state.st_size, state.st_mtime_ns) != (self.files[name].size, self.files[name].changed):
-                    what = "has changed"
+            if what is None and not self.files[name].is_as_it_was(now[name]):
+                what = "has changed"
             if what is not None:
-                raise WeightsError(f"{self.path / name} {what} since the model was added: add it again")
+                path = now.get(name, self.path / name if not self.parts else Path(name))
+                raise WeightsError(f"{path} {what} since the model was added: add it again")
         return {name: file.sha256 for name, file in self.files.items()}
 
 
@@ -93,47 +130,135 @@ def place_of(name: str) -> Place:
     found = places().get(name)
     if found is None:
         raise WeightsError(
-            f"the weights of {name!r} are not on this machine: filmwright models add FOLDER --as {name}"
+            f"the weights of {name!r} are not on this machine: filmwright models pull {name}, or, with files of "
+            f"your own, filmwright models add FOLDER --as {name}"
         )
-    if not found.path.is_dir():
-        raise WeightsError(
-            f"{found.path}, where {name!r} was, is gone: filmwright models add FOLDER --as {name}"
-        )
+    if gone := next((path for path in found.roots if not path.exists()), None):
+        raise WeightsError(f"{gone}, where {name!r} was, is gone: filmwright models add FOLDER --as {name}")
     return found
 
 
 def keep(name: str, place: Place) -> None:
-    """Puts a model on the list, in place of an earlier one of its name."""
-    path = home() / LIST
-    path.parent.mkdir(parents=True, exist_ok=True)
-    entries = {**places(), name: place}
-    aside = path.with_name(f".{LIST}.{os.getpid()}")
-    aside.write_text(
-        json.dumps({k: v.model_dump(mode="json") for k, v in entries.items()}, indent=1) + "\n", "utf-8"
-    )
-    aside.replace(path)
-
-
-def hashed(folder: Path, on_file: OnFile | None = None) -> Place:
-    """A folder with the hashes of its safetensors.
+    """Puts a model on the list, in place of an earlier one of its name.
 
     Raises:
-        WeightsError: it holds none, or one cannot be read.
+        WeightsError: the list is damaged or cannot be written.
+    """
+    _write({**places(), name: place})
+
+
+def forget(name: str) -> Place:
+    """Takes a model off the list; its files stay.
+
+    Raises:
+        WeightsError: it is not on it, or the list is damaged or cannot be written.
+    """
+    entries = places()
+    if name not in entries:
+        known = ", ".join(sorted(entries)) or "none is"
+        raise WeightsError(f"{name!r} is not on this machine's list of models: {known}")
+    gone = entries.pop(name)
+    _write(entries)
+    return gone
+
+
+def _write(entries: Mapping[str, Place]) -> None:
+    path = home() / LIST
+    aside = path.with_name(f".{LIST}.{os.getpid()}")
+    text = json.dumps(
+        {k: v.model_dump(mode="json", exclude_defaults=True) for k, v in entries.items()}, indent=1
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text + "\n", "utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise WeightsError(
+            f"the list of models {path} cannot be written ({error.strerror or error}): free some space, or set "
+            "FILMWRIGHT_HOME to another folder"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def check_path(path: Path) -> None:
+    """See that a path may hold weights.
+
+    Raises:
+        BadRequest: there is nothing, or it is neither a folder nor safetensors.
+        WeightsError: it is a pickle.
+    """
+    if path.is_dir():
+        return
+    if path.suffix in PICKLES:
+        raise WeightsError(
+            f"{path} is a pickle ({path.suffix}), which may run any code when it is loaded: take the same weights as "
+            "safetensors"
+        )
+    if not path.exists():
+        raise BadRequest(f"{path} is not a folder, nor a file: name a model's folder, or a safetensors file")
+    if path.suffix != ".safetensors":
+        raise BadRequest(f"{path} is no safetensors file: name one, or a folder")
+
+
+def pickles_in(folder: Path) -> list[str]:
+    """The names of the pickles in a folder."""
+    return sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
+
+
+def weights_in(folder: Path, parts: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """The safetensors of a folder, or of parts, by the names that a `Place` gives them."""
+    if not parts:
+        return {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*.safetensors"))}
+    found: dict[str, Path] = {}
+    for role, root in sorted(parts.items()):
+        if root.is_dir():
+            found |= {f"{role}/{name}": path for name, path in weights_in(root).items()}
+        elif root.is_file() and root.suffix == ".safetensors":
+            found[f"{role}/{root.name}"] = root
+    return found
+
+
+def hashed(folder: Path, on_file: OnFile | None = None, parts: Mapping[str, Path] | None = None) -> Place:
+    """A folder, or parts of which `folder` is the first, with the hashes of the safetensors.
+
+    What is on the list already, and has not changed, is not hashed again.
+
+    Raises:
+        WeightsError: there are none, or one cannot be read.
+    """
+    roots = {role: path.resolve() for role, path in (parts or {}).items()}
+    folder = folder.resolve()
+    paths = weights_in(folder, roots)
+    if not paths:
+        raise WeightsError(f"{folder} holds no safetensors: name the folder of a downloaded model")
+    known = {
+        path: place.files[name]
+        for place in places().values()
+        for name, path in weights_in(place.path, place.parts).items()
+        if name in place.files and place.files[name].is_as_it_was(path)
+    }
+    files = {}
+    for done, (name, path) in enumerate(paths.items()):
+        if path in known:
+            files[name] = known[path]
+            continue
+        if on_file:
+            on_file(done, len(paths), path.name)
+        files[name] = hashed_file(path)
+    return Place(path=folder, files=files, parts=roots)
+
+
+def hashed_file(path: Path) -> WeightsFile:
+    """A file with its hash.
+
+    Raises:
+        WeightsError: it cannot be read.
     """
     from filmwright.weights.files import sha256_of
 
-    paths = sorted(folder.rglob("*.safetensors"))
-    if not paths:
-        raise WeightsError(f"{folder} holds no safetensors: name the folder of a downloaded model")
-    files = {}
-    for done, path in enumerate(paths):
-        if on_file:
-            on_file(done, len(paths), path.name)
-        try:
-            state = path.stat()
-            files[str(path.relative_to(folder))] = WeightsFile(
-                sha256=sha256_of(path), size=state.st_size, changed=state.st_mtime_ns
-            )
-        except OSError as error:
-            raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
-    return Place(path=folder.resolve(), files=files)
+    try:
+        state = path.stat()
+        return WeightsFile(sha256=sha256_of(path), size=state.st_size, changed=state.st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error

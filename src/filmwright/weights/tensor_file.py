@@ -46,6 +46,7 @@ class TensorPlace:
     start: int
     dtype: torch.dtype
     shape: tuple[int, ...]
+    factor: float = 1.0  # what its numbers are to be multiplied by, see `weights.scaled`
 
     @property
     def count(self) -> int:
@@ -95,21 +96,24 @@ def tensor_places(paths: Iterable[Path]) -> dict[str, TensorPlace]:
 def read_tensor(place: TensorPlace, dtype: torch.dtype | None = None) -> Tensor:
     """The tensor itself, in `dtype` or its own, in memory of its own; another dtype is made piece by piece.
 
+    With a factor its own dtype is fp32, in which it is multiplied.
+
     Raises:
         WeightsError: the file is gone or was cut since its header was read.
     """
-    tensor = torch.empty(place.shape, dtype=dtype or place.dtype)
+    scaled = place.factor != 1.0
+    tensor = torch.empty(place.shape, dtype=dtype or (torch.float32 if scaled else place.dtype))
     flat = tensor.reshape(-1)
     try:
         with place.path.open("rb", buffering=0) as file:
             file.seek(place.start)
-            if tensor.dtype == place.dtype:
+            if tensor.dtype == place.dtype and not scaled:
                 _read_into(file, flat)
                 return tensor
             for first in range(0, place.count, PIECE):
                 part = torch.empty(min(PIECE, place.count - first), dtype=place.dtype)
                 _read_into(file, part)
-                flat[first : first + PIECE] = part
+                flat[first : first + PIECE] = part.float() * place.factor if scaled else part
     except OSError as error:
         raise WeightsError(f"weights file {place.path} cannot be read ({error.strerror or error})") from error
     return tensor

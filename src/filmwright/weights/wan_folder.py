@@ -6,17 +6,16 @@
     text_encoder/       UMT5, and tokenizer/; see `weights.wan_text`
     image_encoder/      CLIP and image_processor/, through transformers
 
-Nothing but safetensors is read; a parameter that is missing or left over is an error that names it.
+Each net may also lie on its own, as one file or folder: see `weights.wan_parts`. Nothing but safetensors is read; a
+parameter that is missing or left over is an error that names it.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,31 +24,23 @@ from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
-from filmwright.weights.pretrained import pretrained, transformers_library
-from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
+from filmwright.weights.saved import read_object
+from filmwright.weights.tensor_file import TensorPlace, read_tensor
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
-from filmwright.weights.wan_text import WanTextFiles
+from filmwright.weights.wan_eye import WanEye, eye_places, load_eye
+from filmwright.weights.wan_parts import (
+    WanParts,
+    describe,
+    index_of,
+    net_of,
+    parts_in,
+    tensors_of,
+)
+from filmwright.weights.wan_text import WanTextFiles, told_by_shapes
 
-__all__ = ["WanEye", "WanFolder", "running_dtype", "suit", "wan_names"]
+__all__ = ["WanFolder", "looks", "running_dtype", "suit", "wan_names"]
 
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
-
-
-class WanEye:
-    """CLIP's vision tower as Wan uses it."""
-
-    def __init__(self, tower: nn.Module, look: Any) -> None:
-        self.tower, self.look = tower, look
-
-    @torch.inference_mode()
-    def __call__(self, pictures: list[Any]) -> Tensor:
-        """CLIP's tokens [1, n*m, d] of PIL pictures: of the last layer but one."""
-        pixels = self.look(images=pictures, return_tensors="pt")["pixel_values"]
-        first = next(self.tower.parameters())
-        found: Tensor = self.tower(
-            pixels.to(first.device, first.dtype), output_hidden_states=True
-        ).hidden_states[-2]
-        return found.flatten(0, 1)[None]
 
 
 class WanFolder:
@@ -57,7 +48,7 @@ class WanFolder:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | WanParts,
         *,
         device: str = "cpu",
         dtype: torch.dtype = torch.bfloat16,
@@ -68,28 +59,56 @@ class WanFolder:
         Raises:
             WeightsError: a file is missing or damaged, or holds other parameters than the net.
         """
-        index = _json(folder / "model_index.json")
-        self.folder, self.device, self.dtype, self.vae_dtype = folder, device, dtype, vae_dtype or dtype
-        self.boundary = None if index.get("boundary_ratio") is None else float(index["boundary_ratio"])
-        self.first_frame_is_given = bool(index.get("expand_timesteps"))
-        names = ("transformer", "transformer_2")[: 1 if self.boundary is None else 2]
-        self.expert_places = [_places(folder / name, to_own_names) for name in names]
+        parts = folder if isinstance(folder, WanParts) else parts_in(folder)
+        self.parts, self.device, self.dtype, self.vae_dtype = parts, device, dtype, vae_dtype or dtype
+        self.boundary, self.first_frame_is_given = parts.boundary, parts.first_frame_is_given
+        names = parts.experts
+        self.expert_places = [tensors_of(parts.at(name), to_own_names) for name in names]
         self.configs = [
-            _config(folder / name, {k: v.shape for k, v in places.items()})
+            _config(parts.at(name), {k: v.shape for k, v in places.items()})
             for name, places in zip(names, self.expert_places, strict=True)
         ]
         for config, name, places in zip(self.configs, names, self.expert_places, strict=True):
             with torch.device("meta"):
-                _check_shapes(WanTransformer(config), places, folder / name)
-        self.text = WanTextFiles(
-            _places(folder / "text_encoder"),
-            _json(folder / "text_encoder" / "config.json"),
-            folder / "tokenizer",
-            device,
-            dtype,
-        )
-        self.vae_places = _places(folder / "vae", vae_to_own_names)
-        self.vae_config = _vae_config(folder / "vae")
+                _check_shapes(WanTransformer(config), places, parts.at(name))
+        text = parts.at("text_encoder")
+        words = tensors_of(text)
+        told = read_object(text / "config.json") if text.is_dir() else told_by_shapes(text, words)
+        self.text = WanTextFiles(words, told, parts.at("tokenizer"), device, dtype)
+        self.vae_places = tensors_of(parts.at("vae"), vae_to_own_names)
+        self.vae_config = _vae_config(parts.at("vae"), {k: v.shape for k, v in self.vae_places.items()})
+
+    def check(self) -> None:
+        """See that all parts are whole and belong together; only headers are read.
+
+        Raises:
+            WeightsError: one does not; the message says which, and the numbers.
+        """
+        first = self.configs[0]
+        if any(config != first for config in self.configs):
+            raise WeightsError(f"the two experts of {self.parts.name} differ in size")
+        if first.text_dim != self.text.config.dim:
+            raise WeightsError(
+                f"{self.parts.at('text_encoder')} has {self.text.config.dim} features, the transformer takes "
+                f"{first.text_dim}: it is the text encoder of another model"
+            )
+        if first.out_channels != self.vae_config.channels:
+            raise WeightsError(
+                f"{self.parts.at('vae')} has {self.vae_config.channels} channels, the transformer makes "
+                f"{first.out_channels}: it is the VAE of another Wan"
+            )
+        self._check_vae()
+        if self.has_eye:
+            seen = eye_places(self.parts.at("image_encoder")).get("embeddings.class_embedding")
+            if seen is None or seen.shape[0] != first.image_dim:
+                found = "no CLIP" if seen is None else f"a CLIP of {seen.shape[0]} features"
+                raise WeightsError(
+                    f"{self.parts.at('image_encoder')} is {found}, the transformer takes {first.image_dim}"
+                )
+
+    def _check_vae(self) -> None:
+        with torch.device("meta"):
+            _check_shapes(WanVAE(self.vae_config), self.vae_places, self.parts.at("vae"))
 
     @property
     def has_eye(self) -> bool:
@@ -122,9 +141,9 @@ class WanFolder:
 
     def vae(self) -> WanVAE:
         """The VAE."""
+        self._check_vae()
         with torch.device("meta"):
             net = WanVAE(self.vae_config)
-        _check_shapes(net, self.vae_places, self.folder / "vae")
         _fill(net, self.vae_places, self.device, self.vae_dtype)
         suit(net, self.device)
         return net
@@ -137,16 +156,13 @@ class WanFolder:
         """
         if not self.has_eye:
             raise WeightsError("this variant of Wan has no image encoder")
-        library = transformers_library()
-        tower = pretrained(library.CLIPVisionModel, self.folder / "image_encoder", dtype=self.dtype)
-        look = pretrained(library.CLIPImageProcessor, self.folder / "image_processor")
-        return WanEye(tower.to(self.device), look)
+        return load_eye(self.parts, self.device, self.dtype)
 
     def sizes(self) -> dict[str, int]:
         """Bytes as they run: text, eye, transformer, transformer_2, vae; and of one block: block, text_block."""
         found = {"text": self.text.bytes(), "text_block": self.text.bytes("block.0.")}
         if self.has_eye:
-            found["eye"] = _plain_bytes(_places(self.folder / "image_encoder"), self.dtype)
+            found["eye"] = _plain_bytes(eye_places(self.parts.at("image_encoder")), self.dtype)
         for name, places in zip(("transformer", "transformer_2"), self.expert_places, strict=False):
             found[name] = _bytes(places, self.dtype)
         found["vae"] = _bytes(self.vae_places, self.vae_dtype)
@@ -168,26 +184,42 @@ def suit(vae: WanVAE, device: str) -> bool:
     return bands
 
 
-def wan_names(folder: Path, *, any_size: bool = False) -> tuple[str, ...]:
-    """The models that a folder may be, by its nets' shapes and its index; several where these are the same.
+def looks(transformer: Path) -> bool:
+    """Whether a transformer, a file or a folder, looks at pictures through CLIP."""
+    return "img_emb.proj.0.weight" in tensors_of(transformer, to_own_names)
 
-    `any_size` looks at the kinds of layers alone, not at widths and depth.
+
+def wan_names(model: Path | WanParts, *, any_size: bool = False) -> tuple[str, ...]:
+    """The models that a folder, or parts, may be, by the transformer's shapes, the number of experts and, where there
+    is one, the index; several where these are the same. `any_size` looks at the kinds of layers alone, not at widths
+    and depth.
 
     Raises:
         WeightsError: it is no Wan model, or none that is known; the message says what was found.
     """
-    index = _json(folder / "model_index.json")
-    places = _places(folder / "transformer", to_own_names)
-    config = _config(folder / "transformer", {k: v.shape for k, v in places.items()})
-    found = [name for name in WAN if _fits(load_card(name), config, index, any_size=any_size)]
+    parts = model if isinstance(model, WanParts) else parts_in(model)
+    path = parts.at("transformer")
+    places = tensors_of(path)
+    if net_of(places) != "transformer":
+        raise WeightsError(f"{describe(path, places)}, not a Wan transformer")
+    config = _config(path, {k: v.shape for k, v in to_own_names(places).items()})
+    found = [name for name in WAN if _fits(load_card(name), config, parts, any_size=any_size)]
     if not found:
+        if parts.index is None and len(parts.experts) == 1:
+            two = replace(parts, paths={**parts.paths, "transformer_2": path})
+            if any(_fits(load_card(name), config, two, any_size=any_size) for name in WAN):
+                raise WeightsError(
+                    f"{path} is one of two experts: name that of the noise, and the other with --low"
+                )
         sizes = ", ".join(f"{k} {v}" for k, v in vars(config).items() if v is not None)
-        experts = f"boundary {index.get('boundary_ratio')}, expand_timesteps {index.get('expand_timesteps')}"
-        raise WeightsError(f"{folder} is a Wan transformer of no known variant: {sizes}, {experts}")
+        experts = "two experts" if len(parts.experts) > 1 else "one transformer"
+        if parts.index is not None:
+            experts += f", boundary {parts.boundary}, expand_timesteps {parts.first_frame_is_given}"
+        raise WeightsError(f"{parts.name} is a Wan transformer of no known variant: {sizes}; {experts}")
     return tuple(found)
 
 
-def _fits(card: ModelCard, config: WanConfig, index: dict[str, Any], *, any_size: bool) -> bool:
+def _fits(card: ModelCard, config: WanConfig, parts: WanParts, *, any_size: bool) -> bool:
     known = WAN_SIZES[card.variant or card.name]
     if any_size:
         same = ("in_channels", "out_channels")
@@ -196,30 +228,33 @@ def _fits(card: ModelCard, config: WanConfig, index: dict[str, Any], *, any_size
         alike &= (known.image_tokens is None) == (config.image_tokens is None)
     else:
         alike = known == config
-    given = card.pictures == "first_or_none"
-    return (
-        alike
-        and index.get("boundary_ratio") == card.boundary
-        and bool(index.get("expand_timesteps")) == given
-    )
+    if parts.index is None:
+        return alike and (len(parts.experts) > 1) == (card.boundary is not None)
+    told = {"boundary_ratio": parts.boundary, "expand_timesteps": parts.first_frame_is_given}
+    return alike and told == index_of(card)
 
 
 def _config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> WanConfig:
     """The sizes of a transformer: from its shapes, and the heads, which no shape tells, from its config.json."""
     config = wan_config_of(shapes)
-    told = _json(folder / "config.json")
+    if folder.is_file():
+        return config
+    told = read_object(folder / "config.json")
     return replace(config, heads=int(told.get("num_attention_heads", told.get("num_heads", config.heads))))
 
 
-def _places(
-    folder: Path, rename: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
-) -> dict[str, TensorPlace]:
-    """Where all tensors of a net's folder lie, under Wan's names; nothing is loaded."""
-    return rename(tensor_places(_paths(folder)))
-
-
-def _vae_config(folder: Path) -> WanVAEConfig:
-    told = _json(folder / "config.json")
+def _vae_config(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> WanVAEConfig:
+    """The sizes of a VAE: from its config.json, of a single file from its shapes; its statistics are the published."""
+    if path.is_file():
+        names = ("conv2.weight", "encoder.conv1.weight", "decoder.conv1.weight")
+        if any(name not in shapes for name in names):
+            raise WeightsError(f"{describe(path, shapes)}, not a Wan VAE")
+        channels, width, deepest = (shapes[name][0] for name in names)
+        for base in (WAN21_VAE, WAN22_VAE):
+            if base.channels == channels:
+                return replace(base, width=width, decoder_width=deepest // base.multipliers[-1])
+        raise WeightsError(f"{path} is a VAE of {channels} channels; Wan's have 16 or 48")
+    told = read_object(path / "config.json")
     base = WAN22_VAE if told.get("is_residual") else WAN21_VAE
     return replace(
         base,
@@ -258,31 +293,3 @@ def _bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:
 
 def _plain_bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:
     return sum(p.count * dtype.itemsize for p in places.values())
-
-
-def _paths(folder: Path) -> list[Path]:
-    """The safetensors of a net's folder: one file, or the shards that an index names."""
-    indices = sorted(folder.glob("*.safetensors.index.json"))
-    if indices:
-        names = sorted(set(_json(indices[0]).get("weight_map", {}).values()))
-        if any(Path(str(n)).name != n for n in names):
-            raise WeightsError(f"{indices[0]} names files outside of its folder")
-        paths = [folder / str(name) for name in names]
-    else:
-        paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise WeightsError(
-            f"{folder} holds no safetensors: download the model, or convert it from another format"
-        )
-    return paths
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"{path} cannot be read ({reason}): the folder is no whole model") from error
-    if not isinstance(found, dict):
-        raise WeightsError(f"{path} is no object: the folder is no whole model")
-    return found

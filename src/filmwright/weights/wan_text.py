@@ -19,8 +19,9 @@ from filmwright.models.umt5 import UMT5Config, UMT5Encoder
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.pretrained import pretrained, transformers_library
 from filmwright.weights.tensor_file import TensorPlace, read_rows, read_tensor
+from filmwright.weights.wan_parts import describe
 
-__all__ = ["WORDS", "WanText", "WanTextFiles", "clean"]
+__all__ = ["WORDS", "WanText", "WanTextFiles", "clean", "told_by_shapes"]
 
 WORDS = 512  # tokens a prompt
 VECTORS = "embed_tokens.weight"
@@ -133,6 +134,31 @@ class _RowsOfFile(nn.Module):
         """Words [b, l] -> vectors [b, l, d]."""
         words, at = torch.unique(ids, return_inverse=True)
         return read_rows(self.place, words.tolist(), self.dtype).to(self.device)[at]
+
+
+def told_by_shapes(path: Path, places: Mapping[str, TensorPlace]) -> dict[str, int]:
+    """What a config.json would tell of an encoder in a single file; what no shape tells is UMT5's own default.
+
+    Raises:
+        WeightsError: it is no encoder of transformers' or ComfyUI's names.
+    """
+    block = "encoder.block.0.layer."
+    try:
+        vocabulary, dim = (places.get("shared.weight") or places["encoder.embed_tokens.weight"]).shape
+        buckets, heads = places[f"{block}0.SelfAttention.relative_attention_bias.weight"].shape
+        inner = places[f"{block}0.SelfAttention.q.weight"].shape[0]
+        ffn = places[f"{block}1.DenseReluDense.wi_0.weight"].shape[0]
+    except KeyError as error:
+        raise WeightsError(f"{describe(path, places)}, not UMT5's encoder: it has no {error}") from error
+    return {
+        "vocab_size": vocabulary,
+        "d_model": dim,
+        "d_kv": inner // heads,
+        "d_ff": ffn,
+        "num_heads": heads,
+        "num_layers": len({k.split(".")[2] for k in places if k.startswith("encoder.block.")}),
+        "relative_attention_num_buckets": buckets,
+    }
 
 
 def _config(told: Mapping[str, Any]) -> UMT5Config:

@@ -1,0 +1,129 @@
+"""What `filmwright models add` does: says which model some files are, sees that they are whole, and hashes them.
+
+A folder as diffusers saves it is a whole model. A transformer alone, one file or a folder of shards, is completed by
+files given one by one, or by those of a model that is here already. Which net a file is, its tensors' names tell; which
+variant, their shapes (`weights.wan_parts`, `weights.wan_folder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from filmwright.spec.errors import BadRequest, WeightsError, listed
+from filmwright.weights.card import CARDS, load_card
+from filmwright.weights.places import OnFile, Place, check_path, hashed, pickles_in, place_of
+from filmwright.weights.wan_folder import WanFolder, looks, wan_names
+from filmwright.weights.wan_parts import NETS, WanParts, describe, index_of, net_of, parts_in, tensors_of
+
+__all__ = ["OPTIONS", "added"]
+
+OPTIONS = {
+    "transformer_2": "--low",
+    "text_encoder": "--text",
+    "vae": "--vae",
+    "image_encoder": "--eye",
+    "tokenizer": "--tokenizer",
+}
+"""Role -> the option that gives it."""
+
+LENT = ("text_encoder", "tokenizer", "vae", "image_encoder", "image_processor")  # by --like
+
+
+def added(
+    path: Path,
+    *,
+    name: str | None = None,
+    given: Mapping[str, Path] | None = None,
+    like: str | None = None,
+    any_size: bool = False,
+    on_file: OnFile | None = None,
+) -> tuple[str, Place]:
+    """The model that a path is, by name, and where its files lie, hashed; nothing is written.
+
+    `given` are parts by role, `like` a model that was added, or a folder, that lends what is not given. Nets of other
+    sizes than published are taken with `any_size`, under a `name`.
+
+    Raises:
+        BadRequest: it may be several models, or is another than `name`.
+        WeightsError: a file is missing, truncated, a pickle, or of no known model; the message says what was found.
+    """
+    given = dict(given or {})
+    for part in (path, *given.values()):
+        check_path(part)
+    whole = path.is_dir() and (path / "model_index.json").exists()
+    if whole and (given or like):
+        raise BadRequest(
+            f"{path} is a whole model: --like and the options of parts go with a transformer alone"
+        )
+    parts = parts_in(path) if whole else _completed(path, given, like)
+    names = wan_names(path if whole else parts, any_size=any_size)
+    if name is not None and name not in names:
+        raise BadRequest(f"{path} is not {name!r}: it may be {', '.join(names)}")
+    if name is None and len(names) > 1:
+        raise BadRequest(f"{path} may be any of {', '.join(names)}: say which with --as NAME")
+    chosen = name or names[0]
+    if parts.index is None:
+        parts = replace(parts, index=index_of(load_card(chosen)))
+    if load_card(chosen).family == "wan":
+        WanFolder(parts).check()
+    return chosen, hashed(path, on_file, None if whole else parts.paths)
+
+
+def _completed(path: Path, given: Mapping[str, Path], like: str | None) -> WanParts:
+    """A transformer with what goes with it; each file is seen to be the net that it was given as."""
+    if path.is_dir() and not any(path.glob("*.safetensors")):
+        pickles = pickles_in(path)
+        below = sorted({p.parent.name for p in path.glob("*/*.safetensors")})
+        found = f"safetensors in {listed(below, 3)}" if below else f"pickles ({listed(pickles, 3)})"
+        raise WeightsError(
+            f"{path} holds {found if below or pickles else 'no safetensors'} and no model_index.json: name a folder as "
+            "diffusers saves it, or a transformer's own safetensors"
+        )
+    for role, part in {"transformer": path, **given}.items():
+        _see_that_it_is(role, part)
+    needed = ["text_encoder", "tokenizer", "vae"]
+    if looks(path):
+        needed += ["image_encoder"]
+    paths = {"transformer": path, **given}
+    for role, part in ({} if like is None else _lent(like)).items():
+        if role in needed or (role == "image_processor" and "image_encoder" in needed):
+            paths.setdefault(role, part)
+    if missing := [role for role in needed if role not in paths]:
+        said = f"{path} is a transformer alone, without {', '.join(missing)}"
+        if path.is_dir() and (pickles := pickles_in(path)):
+            said += f" ({listed(pickles, 3)} beside it are pickles, which are not read)"
+        options = ", ".join(OPTIONS[role] for role in missing)
+        raise WeightsError(f"{said}: give {options}, or --like NAME of a model that is here")
+    if "image_encoder" in paths and paths["image_encoder"].is_dir():
+        paths.setdefault("image_processor", paths["image_encoder"].with_name("image_processor"))
+    return WanParts(name=str(path), paths=paths)
+
+
+def _see_that_it_is(role: str, part: Path) -> None:
+    """Raises WeightsError where a path is not the net that it was given as; it says what it is."""
+    if role == "tokenizer":
+        if not any((part / name).is_file() for name in ("tokenizer.json", "spiece.model")):
+            raise WeightsError(f"--tokenizer {part} is no folder with a tokenizer.json or a spiece.model")
+        return
+    wanted = "transformer" if role == "transformer_2" else role
+    places = tensors_of(part)
+    found = net_of(places)
+    if found == wanted:
+        return
+    asked = f"{NETS[wanted]}, which {OPTIONS[role]} is for" if role in OPTIONS else NETS[wanted]
+    remedy = f": give it with {OPTIONS[found]}, after the transformer" if found in OPTIONS else ""
+    raise WeightsError(f"{describe(part, places)}, not {asked}{remedy}")
+
+
+def _lent(like: str) -> dict[str, Path]:
+    """What a model, by its name or its folder, has for another."""
+    if like in CARDS:
+        place = place_of(like)
+        paths = place.parts or {role: place.path / role for role in LENT}
+    elif (folder := Path(like)).is_dir():
+        paths = {role: folder / role for role in LENT}
+    else:
+        raise BadRequest(f"--like {like} is neither a model, see `filmwright models`, nor a folder")
+    return {role: paths[role] for role in LENT if role in paths and paths[role].exists()}

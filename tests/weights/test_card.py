@@ -1,0 +1,57 @@
+"""Cards: what they say of the published weights is what the nets of those sizes are."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from filmwright.models.umt5 import UMT5_XXL, UMT5Encoder
+from filmwright.models.wan import WanTransformer
+from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE
+from filmwright.weights.card import CARDS, ModelCard, load_card
+from filmwright.weights.wan import WAN_SIZES
+
+CLIP = 632_076_800  # parameters of ViT-H/14's vision tower with its projection
+PUBLISHED = [name for name in CARDS if load_card(name).hub and load_card(name).hub.startswith("Wan-AI/")]  # type: ignore[union-attr]
+
+
+def count(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_bytes_of_a_wan_are_its_parameters_times_their_size(name: str) -> None:
+    card = load_card(name)
+    config = WAN_SIZES[card.variant or name]
+    with torch.device("meta"):
+        transformer, text = count(WanTransformer(config)), count(UMT5Encoder(UMT5_XXL))
+        vae = count(WanVAE(WAN22_VAE if config.out_channels == 48 else WAN21_VAE))
+    experts = 1 if card.boundary is None else 2
+    words = 4 if name.startswith("wan2.1") else 2  # 2.2 publishes the text encoder in bf16, all else is fp32
+    eye = 0 if config.image_dim is None else 2 * CLIP
+    assert card.bytes == 4 * experts * transformer + words * text + 4 * vae + eye
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_wan_is_pinned_to_a_commit_and_says_what_it_permits(name: str) -> None:
+    card = load_card(name)
+    assert card.revision is not None
+    assert card.permits is not None
+    assert "commercial" in card.permits
+
+
+def test_the_commits_are_all_different() -> None:
+    revisions = [load_card(name).revision for name in PUBLISHED]
+    assert len(set(revisions)) == len(revisions) == 8
+
+
+@pytest.mark.parametrize("change", [{"revision": "main"}, {"revision": "0fad780"}, {"surprise": 1}])
+def test_a_card_with_what_no_card_has_is_refused(change: dict[str, object]) -> None:
+    card = json.loads(load_card("wan2.1-t2v-1.3b").model_dump_json())
+    ModelCard.model_validate(card)
+    with pytest.raises(ValidationError):
+        ModelCard.model_validate(card | change)
