@@ -21,7 +21,7 @@ _IRREGULAR_ING = {"lying": "lie", "tying": "tie", "dying": "die", "panning": "pa
 _DETERMINERS = frozenset("a an the this that these those his her its their my your our some each every no any".split())
 _JOINS = frozenset("and or but".split())
 _SUBORDINATE = frozenset("while as when where who which that whose because".split())
-_NOUNS = frozenset({"lighting", "painting", "drawing", "building", "being"})
+_NOUNS = frozenset({"lighting", "painting", "drawing", "building", "being"})  # unless something is done to something
 _RIGHT_OF_NOUN = _JOINS | _SUBORDINATE | general.PREPOSITIONS | general.SEQUENCE
 _STOPS = frozenset(".;!?:")
 _FOCAL_LENGTHS = ((28, "wide-angle lens"), (70, "telephoto lens"))
@@ -147,7 +147,9 @@ class Reading:
     def _verb(self, i: int) -> Verb | None:
         text, before, after = self._text(i), self._text(i - 1), self._text(i + 1)
         base, form = _verb_forms().get(text, ("", ""))
-        if not base or text in _NOUNS or f"{before} {text}" in general.COMPOUNDS or f"{text} {after}" in general.COMPOUNDS:
+        if text in _NOUNS and after not in _DETERMINERS | {"up", "on", "in"}:
+            return None
+        if not base or f"{before} {text}" in general.COMPOUNDS or f"{text} {after}" in general.COMPOUNDS:
             return None
         if self.prompt[self.words[i].end : self.words[i].end + 1] == "-":
             return None  # "flying-car"
