@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from filmwright.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from filmwright.direction.check.report import PromptCheck, PromptFinding, check
     from filmwright.engine.api import generate
     from filmwright.engine.build_request import build_request
     from filmwright.engine.sidecar import Sidecar, read_sidecar
@@ -63,6 +64,8 @@ __all__ = [
     "MotionBrush",
     "Prefix",
     "Progress",
+    "PromptCheck",
+    "PromptFinding",
     "Request",
     "Sidecar",
     "Started",
@@ -72,6 +75,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build_request",
+    "check",
     "generate",
     "load_card",
     "read_sidecar",
@@ -79,6 +83,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "filmwright.direction.check.report": ("PromptCheck", "PromptFinding", "check"),
     "filmwright.engine.build_request": ("build_request",),
     "filmwright.engine.api": ("generate",),
     "filmwright.engine.sidecar": ("Sidecar", "read_sidecar"),

@@ -10,6 +10,7 @@ __all__ = [
     "DoesNotFit",
     "FilmwrightError",
     "MediaError",
+    "RefineError",
     "WeightsError",
     "listed",
 ]
@@ -38,6 +39,13 @@ class MediaError(FilmwrightError):
     """A picture, video or folder that cannot be read or written."""
 
     code = "media"
+
+
+class RefineError(FilmwrightError):
+    """A chat endpoint that was asked to rewrite a prompt cannot be reached, or answers what is no brief."""
+
+    code = "refine"
+    exit_code = 3
 
 
 class WeightsError(FilmwrightError):

@@ -106,7 +106,8 @@ def _still(reading: Reading, target: Target) -> Iterator[Hit]:
     if target.vocabulary is not None:
         moves = "no-motion" not in analyse(reading.prompt, target.vocabulary).codes
     else:
-        moves = reading.says(*_MOVING) or any(v.base in general.MOTIONS for v in reading.verbs)
+        moves = reading.says(*_MOVING) or any(v.base not in general.STATES for v in reading.verbs)
+        moves = moves or reading.says("time-lapse") or any(w.text in general.MOVING_NOUNS for w in reading.words)
         moves = moves or any(m.attribute == "camera" and m.names != ("static",) and m.names != ("overhead",)
                              for m in reading.mentions)  # fmt: skip
     if not moves:

@@ -8,7 +8,7 @@ case with hyphens as spaces, as `spec.words.split_words` leaves them.
 from __future__ import annotations
 
 __all__ = [
-    "ABSTRACT", "BODIES", "COMPOUNDS", "CONFLICTS", "GROUPS", "IRREGULAR_PLURALS", "LINKING", "MANY", "MOTIONS", "NUMBERS",
+    "ABSTRACT", "BODIES", "COMPOUNDS", "CONFLICTS", "GROUPS", "IRREGULAR_PLURALS", "LINKING", "MANY", "MOTIONS", "MOVING_NOUNS", "NO_DOING", "NUMBERS",
     "OPENERS", "PREPOSITIONS", "RECIPROCAL", "SEQUENCE", "STATES", "SYMBOLS", "TAKES", "TOUCHES", "VAGUE", "VERBS",
 ]  # fmt: skip
 
@@ -103,7 +103,7 @@ BODIES = _set(
     grandfather grandmother groom guitarist gymnast hacker hiker hunter kid king knight lady librarian lumberjack
     magician mailman maid man mechanic mermaid merchant miner monk monster mother musician nurse ninja nun officer
     painter passenger pedestrian person people pianist pilot pirate player policeman policewoman potter priest prince
-    princess prisoner queen referee robot runner sailor samurai scientist shepherd singer skateboarder skater skier
+    princess prisoner pup queen referee robot runner sailor samurai scientist shepherd singer skateboarder skater skier
     snowboarder soldier student surfer surgeon swimmer tailor teacher teenager tourist traveller traveler viking
     violinist waiter waitress warrior watchmaker weaver witch wizard woman worker wrestler zombie schoolgirl schoolboy
     commuters keeper vendor walker cowgirl sorcerer troll goblin cyborg humanoid toddler acrobats
@@ -192,6 +192,30 @@ LINKING = _set("start begin continue try proceed keep")
 """Verbs that bring another one with them: "starts to dance" is one action."""
 
 MOTIONS = VERBS - STATES
+
+NO_DOING = _set(
+    """
+    morning evening ceiling building king ring wing string spring thing something anything nothing everything painting
+    clothing lighting wedding stunning striking interesting amazing breathtaking charming living setting sterling being
+    drawing viking awning railing siding flooring paneling clearing outstanding fascinating captivating inspiring
+    imposing towering promising missing depressing relaxing boring loving caring daring cunning sling bling duckling
+    sibling dumpling herring pudding stocking earring dressing bedding meaning feeling calming soothing enchanting
+    mesmerizing mesmerising thrilling surprising astonishing neighbouring neighboring existing remaining including
+    regarding concerning according during surrounding outlying adjoining matching contrasting winning ending opening
+    beginning heading offspring evening gaming smiling wearing containing featuring showing depicting appearing facing
+    belonging ageing aging aspiring hardworking loathing longing understanding showcasing capturing creating adding
+    enhancing making giving drawing conveying
+    """
+)
+"""Words in -ing that say what something is like, or are things; every other one says that something is done."""
+
+MOVING_NOUNS = _set(
+    """
+    fireworks explosion explosions splash splashes rotation race dance chase flight parade traffic eruption avalanche tornado
+    snowfall rainfall downpour stampede timelapse waterfall swirl swirls launch takeoff landing fight battle duel
+    """
+)
+"""Names of things that are motion."""
 
 COMPOUNDS = frozenset(
     """

@@ -37,7 +37,7 @@ _CAMERA = re.compile(
 _LIGHT = re.compile(
     r"\b(?:light|lighting|lights|lit|sun|sunlight|sunshine|glow|glowing|shadows?|candlelight|lamp|lantern|backlit|neon"
     r"|moonlight|daylight|rays|spotlights?|fluorescent|tungsten|overcast|hazy?|golden hour|blue hour|dawn|dusk|sunset|sunrise"
-    r"|noon|midday|midnight|night|morning|evening|afternoon|sky|twilight|chiaroscuro|volumetric)\b",
+    r"|noon|midday|midnight|night|morning|evening|afternoon|sky|twilight|sunny|chiaroscuro|volumetric)\b",
     re.IGNORECASE,
 )
 _PLACES = re.compile(
@@ -59,15 +59,15 @@ def brief_of(reading: Reading, target: Target) -> Brief:
     if target.vocabulary is not None:
         return parse_brief(reading.prompt)
     parts: dict[str, list[str]] = {name: [] for name in PARTS_OF_A_BRIEF}
-    said = False
+    said = acted = False
     for first, last in reading.clauses():
-        part = None if not said and _is_sentence(reading, first, last) else _kind(reading, first, last, said=said)
+        part = None if not acted and _is_sentence(reading, first, last) else _kind(reading, first, last, said=said)
         if part is None:
             said = True
             for name, text in _sentence(reading, first, last):
                 parts[name].append(text)
+                acted = acted or name == "action"
         else:
-            said = said or part == "subject"
             parts[part].append(_text(reading, first, last))
     return Brief(**{k: ", ".join(t for t in map(_unlinked, v) if t) or None for k, v in parts.items()})
 
@@ -116,12 +116,25 @@ def _sentence(reading: Reading, first: int, last: int) -> list[tuple[str, str]]:
     begin = verb if verb is not None else opened
     light = next((i for i in range(begin + 1, last) if _is_light(reading, i, last)), last)
     place = next((i for i in range(begin + 1, light) if _is_place(reading, i, light)), light)
+    if verb is not None and verb > opened + 1 and reading.words[verb - 1].text.endswith("ly"):
+        begin = verb = verb - 1  # "slowly turns"
     if verb is not None and verb > opened:
         pieces.append(("subject", _text(reading, opened, verb)))
     pieces.append(("action" if verb is not None else "subject", _text(reading, begin, place)))
-    pieces.append(("setting", _text(reading, place, light)))
+    on = next((i for i in range(place + 1, light) if _goes_on(reading, i)), light)
+    pieces.append(("setting", _text(reading, place, on)))
+    if on < light:  # "rolls along the counter and stops": one action in two places
+        name, text = pieces[-2]
+        pieces[-2] = (name, f"{text} {_text(reading, on, light)}")
     pieces.append(("light", _text(reading, light, last)))
     return [(part, text) for part, text in pieces if text]
+
+
+def _goes_on(reading: Reading, i: int) -> bool:
+    """Whether the action goes on here, after the place: "and stops", "while rain runs"."""
+    if reading.words[i].text not in ("and", "while", "as", "then"):
+        return False
+    return any(i < v.at <= i + 4 for v in reading.verbs)
 
 
 def _is_light(reading: Reading, i: int, last: int) -> bool:
@@ -129,6 +142,8 @@ def _is_light(reading: Reading, i: int, last: int) -> bool:
     if reading.words[i].text not in general.PREPOSITIONS:
         return False
     rest = [w.text for w in reading.words[i + 1 : last]]
+    if set(rest) & general.PREPOSITIONS:
+        return False
     return len(rest) <= 5 and bool(_LIGHT.search(" ".join(rest))) and not _PLACES.search(" ".join(rest))
 
 

@@ -149,6 +149,8 @@ class Reading:
         base, form = _verb_forms().get(text, ("", ""))
         if text in _NOUNS and after not in _DETERMINERS | {"up", "on", "in"}:
             return None
+        if not base and _is_doing(text):
+            base, form = text, "ing"  # of a verb that no list holds: "vacuuming"
         if not base or f"{before} {text}" in general.COMPOUNDS or f"{text} {after}" in general.COMPOUNDS:
             return None
         if self.prompt[self.words[i].end : self.words[i].end + 1] == "-":
@@ -342,6 +344,10 @@ def _joined(prompt: str, found: list[Named]) -> list[Named]:
 
 
 _COLLECTIVES = frozenset("flock school line row couple pair number herd".split())
+
+
+def _is_doing(word: str) -> bool:
+    return len(word) > 5 and word.endswith("ing") and word not in general.NO_DOING
 
 
 def is_common(word: str) -> bool:
