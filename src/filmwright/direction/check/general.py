@@ -169,7 +169,7 @@ VERBS = STATES | TOUCHES | _set(
     enter erupt examine exhale exit expand explode explore eye fade fall fan feed fetch fill film fire fish fix flap
     flare flash flee flex flick flicker flip float flow flutter fly fold follow frolic gallop gather gesture give glance
     glide glitter go grab graze greet grin grind grow gulp hammer hand harvest haul head hike hit hop hover hunt hurry
-    ignite inflate inhale inspect iron jog juggle jump kick knead kneel knit knock land laugh launch leap leave lick
+    ignite inflate inhale inspect iron jog juggle jump kick knead kneel knit knock land laugh launch leaf leap leave lick
     lift light listen load lower march massage meditate meet melt mend mix morph mount mow nibble nod open orbit order
     pace pack paddle paint park pass peck pedal peek peel perform pet photograph pick pilot plant play plunge point polish
     pop pounce pour practise practice pray prepare press prowl pull pulse pump push put race raise reach read rear recede

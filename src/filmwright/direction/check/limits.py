@@ -34,7 +34,7 @@ def _length(_: Reading, target: Target) -> Iterator[Hit]:
     if target.seconds is None:
         return
     card = target.card
-    fps = target.fps if target.fps is not None and card.min_fps <= target.fps <= card.max_fps else card.fps
+    fps = card.fps if target.fps is None else min(max(target.fps, card.min_fps), card.max_fps)
     if refused := target.refusal(seconds=target.seconds, fps=fps):
         low, high = card.min_frames / fps, card.max_frames / fps
         wanted = target.seconds if math.isfinite(target.seconds) else high

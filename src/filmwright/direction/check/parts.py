@@ -118,6 +118,8 @@ def _sentence(reading: Reading, first: int, last: int) -> list[tuple[str, str]]:
     place = next((i for i in range(begin + 1, light) if _is_place(reading, i, light)), light)
     if verb is not None and verb > opened + 1 and reading.words[verb - 1].text.endswith("ly"):
         begin = verb = verb - 1  # "slowly turns"
+    elif verb is not None and verb > opened + 1 and reading.words[verb - 1].text in ("that", "who", "which"):
+        begin = verb = verb - 1
     if verb is not None and verb > opened:
         pieces.append(("subject", _text(reading, opened, verb)))
     pieces.append(("action" if verb is not None else "subject", _text(reading, begin, place)))

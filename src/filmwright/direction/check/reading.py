@@ -151,13 +151,15 @@ class Reading:
             return None
         if not base and _is_doing(text):
             base, form = text, "ing"  # of a verb that no list holds: "vacuuming"
+        if not base and before in general.BODIES and _ends_in_s(text) and after in _DETERMINERS | general.PREPOSITIONS:
+            base, form = text[:-1], "s"  # "a maid vacuums the stairs"
         if not base or f"{before} {text}" in general.COMPOUNDS or f"{text} {after}" in general.COMPOUNDS:
             return None
         if self.prompt[self.words[i].end : self.words[i].end + 1] == "-":
             return None  # "flying-car"
         if form == "ing":
             return Verb(at=i, base=base, form=form)
-        if before in _DETERMINERS or (before in general.PREPOSITIONS and before not in ("up", "down", "off", "out")):
+        if before in _DETERMINERS - {"that"} or (before in general.PREPOSITIONS and before not in ("up", "down", "off", "out")):
             return None  # "the waves", "of drops"
         if self.words[i - 1].end == self.words[i].start - 1 and self.prompt[self.words[i - 1].end : self.words[i].start] == "-":
             return None  # "slow-dance"
@@ -186,7 +188,7 @@ class Reading:
             return True
         if text in general.BODIES and self._coordinated(i):
             return True  # "a girl and a dog run"
-        return len(text) > 3 and text.endswith("s") and not text.endswith(("ss", "us", "is", "'s"))
+        return _ends_in_s(text)
 
     def _coordinated(self, i: int) -> bool:
         return any(self._text(j) == "and" for j in range(max(0, i - 4), i))
@@ -344,6 +346,10 @@ def _joined(prompt: str, found: list[Named]) -> list[Named]:
 
 
 _COLLECTIVES = frozenset("flock school line row couple pair number herd".split())
+
+
+def _ends_in_s(word: str) -> bool:
+    return len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "'s"))
 
 
 def _is_doing(word: str) -> bool:
