@@ -153,7 +153,12 @@ def test_limits_of_a_model_are_those_of_generate() -> None:
         assert finding.severity == "error"
         assert finding.rewrite is None
     mended = {f.option.split()[0]: f.option.split()[1] for f in report.findings if f.option}
-    again = check("A red ball rolls", size=mended["--size"], seconds=float(mended["--seconds"]), fps=int(mended["--fps"]))
+    again = check(
+        "A red ball rolls",
+        size=mended["--size"],
+        seconds=float(mended["--seconds"]),
+        fps=int(mended["--fps"]),
+    )
     assert again.findings == ()
 
 
@@ -165,7 +170,9 @@ def test_more_time_takes_more_actions() -> None:
 
 def test_a_model_that_wants_a_picture_is_not_reproached_for_it() -> None:
     assert check("A bee lands on a flower", model="wan2.1-i2v-14b-480p", size="832x480").codes == ()
-    assert check("A bee lands on a flower", model="wan2.1-i2v-14b-480p", size="833x480").codes == ("shape-unavailable",)
+    assert check("A bee lands on a flower", model="wan2.1-i2v-14b-480p", size="833x480").codes == (
+        "shape-unavailable",
+    )
 
 
 def test_the_words_are_those_of_the_tokenizer() -> None:

@@ -56,7 +56,9 @@ def test_json_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_file_keeps_its_comments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "shots.txt", tmp_path / "fixed.txt"
-    source.write_text("# scene one\nA dog runs at noon, moonlight\n\nA beach with no people, waves rolling in\n")
+    source.write_text(
+        "# scene one\nA dog runs at noon, moonlight\n\nA beach with no people, waves rolling in\n"
+    )
     assert run(["check", str(source), *OPEN, "--fix"]) == 0
     printed = capsys.readouterr()
     assert printed.out == "# scene one\nA dog runs at noon\n\nA beach, waves rolling in\n"
@@ -105,7 +107,9 @@ def test_neither_the_check_nor_its_help_load_anything_heavy() -> None:
         "print(sorted({'torch', 'numpy', 'av', 'cv2', 'skimage'} & set(sys.modules)))"
     )
     for arguments in (["check", "--help"], ["check", "a red ball rolls"]):
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+        )
         assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -120,7 +124,11 @@ class Endpoint(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length))
         self.asked.append({"path": self.path, "key": self.headers.get("Authorization"), **body})
         status, said = self.answers.pop(0)
-        content = said if isinstance(said, bytes) else json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+        content = (
+            said
+            if isinstance(said, bytes)
+            else json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+        )
         self.send_response(status)
         if status in (301, 302, 307):
             self.send_header("Location", "http://localhost:9/stolen")
@@ -157,10 +165,15 @@ def test_an_endpoint_is_asked_for_a_brief_and_its_answer_is_checked(
 ) -> None:
     monkeypatch.setenv(KEY, "secret")
     with endpoint((200, json.dumps(GOOD))) as (url, asked):
-        assert run(["check", "The spirit of freedom", "--refine", url, "--refine-model", "small", "--json"]) == 0
+        assert (
+            run(["check", "The spirit of freedom", "--refine", url, "--refine-model", "small", "--json"]) == 0
+        )
     (found,) = json.loads(capsys.readouterr().out)["prompts"]
     refined = found["refined"]
-    assert refined["prompt"] == "a red ball rolls to the left on a wooden floor, sunset light, the camera pushes in"
+    assert (
+        refined["prompt"]
+        == "a red ball rolls to the left on a wooden floor, sunset light, the camera pushes in"
+    )
     assert refined["findings"] == []
     (call,) = asked
     assert (call["path"], call["model"], call["key"]) == ("/v1/chat/completions", "small", "Bearer secret")
@@ -228,7 +241,9 @@ def test_nobody_there_and_nobody_in_time() -> None:
         thread.start()
         try:
             with pytest.raises(RefineError, match="in time|cannot be asked"):
-                refine(check("a ball rolls"), target_for(), f"http://127.0.0.1:{server.server_port}", seconds=0.3)
+                refine(
+                    check("a ball rolls"), target_for(), f"http://127.0.0.1:{server.server_port}", seconds=0.3
+                )
         finally:
             waiting.set()
             server.shutdown()
@@ -247,7 +262,9 @@ def test_addresses(url: str, address: str) -> None:
     assert endpoint_of(url) == address
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://", "localhost:80", "http://x:99999", "http://a b", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "http://", "localhost:80", "http://x:99999", "http://a b", "http://[::1"]
+)
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(BadRequest, match="no address"):
         endpoint_of(url)

@@ -33,11 +33,15 @@ class _Line:
 
 def check(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT|FILE", help="A prompt, or a file with one a line; # begins a comment.")
+        str,
+        typer.Argument(
+            metavar="PROMPT|FILE", help="A prompt, or a file with one a line; # begins a comment."
+        ),
     ],
     fix: Annotated[bool, typer.Option("--fix", help="Print the prompt mended, and nothing else.")] = False,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="With --fix: write to this file instead.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="With --fix: write to this file instead."),
     ] = None,
     model: options.Model = None,
     size: options.Size = None,
@@ -47,7 +51,9 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for a warning, too.")] = False,
     refine: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Ask an OpenAI-compatible chat endpoint, such as a local one, for a rewrite."),
+        typer.Option(
+            metavar="URL", help="Ask an OpenAI-compatible chat endpoint, such as a local one, for a rewrite."
+        ),
     ] = None,
     refine_model: Annotated[
         str, typer.Option("--refine-model", metavar="NAME", help="The model that the endpoint is to ask.")
@@ -74,7 +80,9 @@ def check(
             try:
                 checked[line.number] = check_prompt(line.prompt, target)
             except BadRequest as error:
-                raise BadRequest(f"{prompt}, line {line.number}: {error}" if len(lines) > 1 else str(error)) from error
+                raise BadRequest(
+                    f"{prompt}, line {line.number}: {error}" if len(lines) > 1 else str(error)
+                ) from error
     refined: dict[int, PromptCheck] = {}
     if refine is not None:
         from filmwright.direction.check.refine import refine as ask
@@ -104,7 +112,9 @@ def _read(prompt: str) -> list[_Line]:
     path = Path(prompt)
     try:
         if path.stat().st_size > MAX_FILE:
-            raise BadRequest(f"{path} has {path.stat().st_size / 1e6:.1f} MB: prompts take {MAX_FILE // 10**6} MB at most")
+            raise BadRequest(
+                f"{path} has {path.stat().st_size / 1e6:.1f} MB: prompts take {MAX_FILE // 10**6} MB at most"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadRequest(f"{path} is not text in UTF-8: give a file with one prompt a line") from error
@@ -113,7 +123,9 @@ def _read(prompt: str) -> list[_Line]:
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         said = line.strip()
-        lines.append(_Line(number=number, text=line, prompt=said if said and not said.startswith("#") else None))
+        lines.append(
+            _Line(number=number, text=line, prompt=said if said and not said.startswith("#") else None)
+        )
     if not any(line.prompt for line in lines):
         raise BadRequest(f"{path} holds no prompt: write one a line")
     return lines
@@ -174,7 +186,11 @@ def _show_one(found: PromptCheck) -> None:
 def _show_finding(finding: PromptFinding, prompt: str) -> None:
     typer.secho(f"{finding.severity} ", fg="red" if finding.severity == "error" else "yellow", nl=False)
     typer.echo(f"{finding.code}: {finding.why}")
-    if finding.start is not None and finding.end is not None and (finding.start, finding.end) != (0, len(prompt)):
+    if (
+        finding.start is not None
+        and finding.end is not None
+        and (finding.start, finding.end) != (0, len(prompt))
+    ):
         text, mark = _underlined(prompt, finding.start, finding.end)
         typer.echo(f"    {text}\n    {mark}")
     if finding.rewrite:
@@ -194,4 +210,6 @@ def _underlined(prompt: str, start: int, end: int) -> tuple[str, str]:
     right = min(len(prompt), max(left + width, min(end, left + 2 * width)))
     lead, tail = ("..." if left else ""), ("..." if right < len(prompt) else "")
     marked = cell_len(prompt[start : min(end, right)])
-    return lead + prompt[left:right] + tail, " " * (len(lead) + cell_len(prompt[left:start])) + "^" * max(marked, 1)
+    return lead + prompt[left:right] + tail, " " * (len(lead) + cell_len(prompt[left:start])) + "^" * max(
+        marked, 1
+    )

@@ -18,11 +18,15 @@ from filmwright.spec.words import Mention, analyse, split_words
 __all__ = ["CLASHES"]
 
 _NEGATORS = re.compile(
-    r"\b(?:no|without|not|never|nothing|none|avoid(?:ing)?|don't|doesn't|isn't|aren't|won't|can't|free of)\b", re.IGNORECASE
+    r"\b(?:no|without|not|never|nothing|none|avoid(?:ing)?|don't|doesn't|isn't|aren't|won't|can't|free of)\b",
+    re.IGNORECASE,
 )
-_NOT_MEANT = re.compile(r"(?:no longer|not only|nothing but|no matter|no\.? \d|not far|no sooner|not yet)\b", re.IGNORECASE)
+_NOT_MEANT = re.compile(
+    r"(?:no longer|not only|nothing but|no matter|no\.? \d|not far|no sooner|not yet)\b", re.IGNORECASE
+)
 _EMPTY_LEADS = re.compile(
-    r"(?:(?:and|but|or|with|it|he|she|they|there|is|are|his|her|do|does|please|who|which|that)\s*)*$", re.IGNORECASE
+    r"(?:(?:and|but|or|with|it|he|she|they|there|is|are|his|her|do|does|please|who|which|that)\s*)*$",
+    re.IGNORECASE,
 )
 _SHOWING = frozenset(
     "a an any the show shows showing have having look looks looking leaving leave be add include of at in kind sort".split()
@@ -59,7 +63,9 @@ def _clash(code: str, what: str) -> Rule:
             )
 
     def mend(reading: Reading, _: Target, hit: Hit) -> str | None:
-        kept, dropped = (next(n for n in reading.named if reading.prompt[n.start : n.end] == w) for w in hit.words)
+        kept, dropped = (
+            next(n for n in reading.named if reading.prompt[n.start : n.end] == w) for w in hit.words
+        )
         if reading.prompt[dropped.end :].startswith(" of ") and kept.start < dropped.start:
             kept, dropped = dropped, kept  # "wide-angle close-up of": what is shown hangs on the later one
         text = reading.prompt
@@ -76,7 +82,14 @@ def _clash(code: str, what: str) -> Rule:
                                 "A city from noon to midnight, time-lapse, clouds racing over the roofs"),
     }  # fmt: skip
     fails, passes = examples[code]
-    return Rule(code=code, summary=what, find=find, mend=mend, fails=Example(prompt=fails), passes=Example(prompt=passes))
+    return Rule(
+        code=code,
+        summary=what,
+        find=find,
+        mend=mend,
+        fails=Example(prompt=fails),
+        passes=Example(prompt=passes),
+    )
 
 
 def _within(a: Named, b: Named) -> bool:
@@ -99,7 +112,9 @@ def _negated(reading: Reading, _: Target) -> Iterator[Hit]:
         end = start + after.start() if after else len(plain)
         until = end
         what = [w.text for w in split_words(plain[match.end() : end]) if w.text not in _SHOWING]
-        unwanted = ", ".join(" ".join(part.split()) for part in re.split(r"\b(?:or|and|nor)\b", " ".join(what)) if part.strip())
+        unwanted = ", ".join(
+            " ".join(part.split()) for part in re.split(r"\b(?:or|and|nor)\b", " ".join(what)) if part.strip()
+        )
         yield Hit(
             why="models draw what a prompt names, also after "
             f"{match.group().lower()!r}: leave it out, and say {unwanted or 'it'!r} in the negative prompt",
@@ -186,7 +201,9 @@ def _inside(reading: Reading, _: Target, hit: Hit) -> str | None:
 def _camera_words(reading: Reading, target: Target) -> Iterator[Hit]:
     if target.camera is not None and (refused := target.refusal(camera=target.camera)):
         says = "" if target.card.cameras else "; say the move in the prompt instead"
-        yield Hit(why=f"{refused}{says}", words=(target.camera,), option=_other_move(target), severity="error")
+        yield Hit(
+            why=f"{refused}{says}", words=(target.camera,), option=_other_move(target), severity="error"
+        )
     if not target.card.cameras:
         return  # it takes the words as they are
     for m in reading.mentions:
@@ -250,7 +267,10 @@ CLASHES: tuple[Rule, ...] = (
         summary="Words that are known, for something that the model was not trained on.",
         find=_outside,
         mend=_inside,
-        fails=Example(prompt="A red ball and a blue ball and a green ball and a white ball and a black ball roll", model="pocket"),
+        fails=Example(
+            prompt="A red ball and a blue ball and a green ball and a white ball and a black ball roll",
+            model="pocket",
+        ),
         passes=Example(prompt="A red ball rolls over the grass", model="pocket"),
     ),
     Rule(

@@ -16,7 +16,10 @@ __all__ = ["CONTENT"]
 
 _MOVING = ("moving camera", "camera towards", "camera away", "flying camera")
 _CAMERA_WORDS = frozenset({"camera", "drone", "shot", "lens", "view"})
-_CHAIN = {"falls": {"bounces", "rolls", "slides", "lands", "stops", "spins"}, "hits": {"topples", "shatters", "bounces"}}
+_CHAIN = {
+    "falls": {"bounces", "rolls", "slides", "lands", "stops", "spins"},
+    "hits": {"topples", "shatters", "bounces"},
+}
 _STARTERS = ("falls", "rolls", "slides", "spins", "swings", "floats")
 
 
@@ -85,14 +88,18 @@ def _competing(reading: Reading, _: Target) -> Iterator[Hit]:
 def _two_leads(reading: Reading, _: Target, hit: Hit) -> str | None:
     """The prompt with its first two subjects."""
     leads, prompt, words = reading.leads, reading.prompt, reading.words
-    if all(b.first - a.last <= 3 for a, b in zip(leads, leads[1:], strict=False)):  # a list: "a cat, a dog and a parrot"
+    if all(
+        b.first - a.last <= 3 for a, b in zip(leads, leads[1:], strict=False)
+    ):  # a list: "a cat, a dog and a parrot"
         return put(prompt, leads[0].end, leads[-1].end, f" and {prompt[leads[1].start : leads[1].end]}")
     text = prompt
     for actor in reversed(leads[2:]):
         start = actor.start
         joined = re.search(r"[\s,;]*\b(?:and|while|as|,)?\s*$", prompt[:start], re.IGNORECASE)
         start = joined.start() if joined else start
-        after = next((i for i in range(actor.last, len(words)) if words[i].is_sign and words[i].text in ",.;"), None)
+        after = next(
+            (i for i in range(actor.last, len(words)) if words[i].is_sign and words[i].text in ",.;"), None
+        )
         nexts = [a.start for a in leads if a.start > actor.start]
         end = min([words[after].start if after is not None else len(prompt), *nexts])
         text = text[:start] + " " + text[end:]
@@ -107,7 +114,9 @@ def _still(reading: Reading, target: Target) -> Iterator[Hit]:
         moves = "no-motion" not in analyse(reading.prompt, target.vocabulary).codes
     else:
         moves = reading.says(*_MOVING) or any(v.base not in general.STATES for v in reading.verbs)
-        moves = moves or reading.says("time-lapse") or any(w.text in general.MOVING_NOUNS for w in reading.words)
+        moves = (
+            moves or reading.says("time-lapse") or any(w.text in general.MOVING_NOUNS for w in reading.words)
+        )
         moves = moves or any(m.attribute == "camera" and m.names != ("static",) and m.names != ("overhead",)
                              for m in reading.mentions)  # fmt: skip
     if not moves:
@@ -121,7 +130,9 @@ def _still(reading: Reading, target: Target) -> Iterator[Hit]:
 def _with_motion(reading: Reading, target: Target, _: Hit) -> str | None:
     if reading.says("static camera") or (target.card.cameras and "push-in" not in target.card.cameras):
         return None
-    return added(reading.prompt, "the camera pushes in" if target.vocabulary else "the camera slowly pushes in")
+    return added(
+        reading.prompt, "the camera pushes in" if target.vocabulary else "the camera slowly pushes in"
+    )
 
 
 # ---------------------------------------------------------------------------------------------- crowded
@@ -148,7 +159,9 @@ def _crowded(reading: Reading, target: Target) -> Iterator[Hit]:
             return
     if target.vocabulary is not None and any(m.names == ("hits",) for m in reading.mentions):
         things = [m for m in reading.mentions if m.attribute == "subject"]
-        number = next((general.NUMBERS.get(w, 0) for w in words if general.NUMBERS.get(w, 0) > 2), len(things))
+        number = next(
+            (general.NUMBERS.get(w, 0) for w in words if general.NUMBERS.get(w, 0) > 2), len(things)
+        )
         if number > 2 and things:
             yield Hit(
                 why=f"{number} things that hit each other at once: show two",
@@ -160,7 +173,9 @@ def _crowded(reading: Reading, target: Target) -> Iterator[Hit]:
 
 def _doer(reading: Reading, at: int) -> Actor | None:
     """Who does what word `at` says, if they are more than two; leads that are joined count together."""
-    before = [a for a in reading.actors if a.last < at and a.leads] or [a for a in reading.actors if a.last < at]
+    before = [a for a in reading.actors if a.last < at and a.leads] or [
+        a for a in reading.actors if a.last < at
+    ]
     if not before:
         return None
     who = before[-1]
@@ -181,11 +196,17 @@ def _only_two(reading: Reading, _: Target, hit: Hit) -> str | None:
     if actor is None:
         return None
     last, words = actor.last, reading.words
-    inner = next((a for a in reading.actors if a.first in (last + 1, last + 2) and words[last + 1].text == "of"), None)
+    inner = next(
+        (a for a in reading.actors if a.first in (last + 1, last + 2) and words[last + 1].text == "of"), None
+    )
     named = inner or actor
     last = named.last
     skipped = {"a", "an", "the", "of", *general.NUMBERS, *general.MANY}
-    kept = [words[i].text for i in range(actor.first, last + 1) if words[i].text not in skipped or words[i].text.isdigit()]
+    kept = [
+        words[i].text
+        for i in range(actor.first, last + 1)
+        if words[i].text not in skipped or words[i].text.isdigit()
+    ]
     kept = [w for w in kept if not w.isdigit()]
     noun = kept[-1] if kept and named.kind not in general.MANY else "people"
     name = " ".join(["two", *kept[:-1], noun] if noun != "people" else ["two", "people"])
@@ -217,10 +238,26 @@ def _sequence(reading: Reading) -> list[list[Verb]]:
             if word.text in ".;!?":
                 chains.append([])
             continue
-        if i in starts and chains[-1] and not after_marker and starts[i].first > 0 and starts[i] is not reading.leads[0]:
+        if (
+            i in starts
+            and chains[-1]
+            and not after_marker
+            and starts[i].first > 0
+            and starts[i] is not reading.leads[0]
+        ):
             chains.append([])
         after_that = word.text == "that" and i > 0 and words[i - 1].text == "after"
-        if not after_that and word.text in ("while", "as", "when", "where", "who", "which", "that", "whose", "because"):
+        if not after_that and word.text in (
+            "while",
+            "as",
+            "when",
+            "where",
+            "who",
+            "which",
+            "that",
+            "whose",
+            "because",
+        ):
             meanwhile = True
         if word.text in ("then", "next", "afterwards", "finally", "and"):
             meanwhile, after_marker = False, after_marker or word.text != "and"
@@ -285,7 +322,9 @@ def _fewer(reading: Reading, _: Target, hit: Hit) -> str | None:
     assert hit.start is not None
     assert hit.end is not None
     prompt = reading.prompt
-    joined = re.search(r"(?:[\s,;]|\b(?:and|then|after that|finally|next|it|he|she|they)\b)*$", prompt[: hit.start], re.I)
+    joined = re.search(
+        r"(?:[\s,;]|\b(?:and|then|after that|finally|next|it|he|she|they)\b)*$", prompt[: hit.start], re.I
+    )
     start = joined.start() if joined else hit.start
     after = re.search(r"[,.;!?](?=\s|$)|\s+(?=on an?\b|in the\b|on the\b)", prompt[hit.end :])
     end = hit.end + after.start() if after else len(prompt)

@@ -6,7 +6,9 @@ import re
 
 __all__ = ["added", "cut", "put", "tidy"]
 
-_LEFT_OVER = re.compile(r"^(?:and|or|but|with|at|in|on|under|by|during|in the|at the|under a|under the|on an?|a|an|the)$", re.I)
+_LEFT_OVER = re.compile(
+    r"^(?:and|or|but|with|at|in|on|under|by|during|in the|at the|under a|under the|on an?|a|an|the)$", re.I
+)
 
 
 def tidy(text: str) -> str:
@@ -29,13 +31,26 @@ def cut(prompt: str, start: int, end: int) -> str:
     if (not before or _LEFT_OVER.match(before)) and (not behind or behind.lower() in _TAILS):
         start, end = left, right
     else:
-        lead = re.search(r"(?:\b(?:and|with|at|in|on|under|by|during)\s+)?(?:\b(?:an?|the)\s+)?$", prompt[left:start], re.I)
+        lead = re.search(
+            r"(?:\b(?:and|with|at|in|on|under|by|during)\s+)?(?:\b(?:an?|the)\s+)?$", prompt[left:start], re.I
+        )
         if lead and not behind:
             start = left + lead.start()
     return _capital(tidy(prompt[:start] + " " + prompt[end:]), prompt)
 
 
-_TAILS = {"shot", "view", "light", "lens", "footage", "colours", "colors", "lighting", "on the water", "angle"}
+_TAILS = {
+    "shot",
+    "view",
+    "light",
+    "lens",
+    "footage",
+    "colours",
+    "colors",
+    "lighting",
+    "on the water",
+    "angle",
+}
 
 
 def put(prompt: str, start: int, end: int, text: str) -> str:

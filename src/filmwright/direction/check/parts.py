@@ -27,8 +27,13 @@ _WORN = frozenset(
     kimono cloak boots gloves tutu pyjamas overalls hoodie costume white black red blue green yellow
     """.split()
 )
-_FRONT = frozenset({"front", "back", "middle", "search", "pursuit", "circles", "place", "slow", "motion", "focus", "detail"})
-_LENS = re.compile(r"\b(?:lens|\d{1,3}\s?mm|bokeh|depth of field|focus|f/\d|anamorphic|fisheye|telephoto|macro)\b|\bwide[- ]angle\b", re.I)
+_FRONT = frozenset(
+    {"front", "back", "middle", "search", "pursuit", "circles", "place", "slow", "motion", "focus", "detail"}
+)
+_LENS = re.compile(
+    r"\b(?:lens|\d{1,3}\s?mm|bokeh|depth of field|focus|f/\d|anamorphic|fisheye|telephoto|macro)\b|\bwide[- ]angle\b",
+    re.I,
+)
 _CAMERA = re.compile(
     r"\b(?:camera|shots?|close-?\s?ups?|angle|view|drone|fpv|dolly|zoom|pan|tilt|orbit|tracking|handheld|hand-held|steadicam"
     r"|push-?in|pull-?back|aerial|overhead|eye-level|tripod|locked-off|gopro)\b",
@@ -61,7 +66,11 @@ def brief_of(reading: Reading, target: Target) -> Brief:
     parts: dict[str, list[str]] = {name: [] for name in PARTS_OF_A_BRIEF}
     said = acted = False
     for first, last in reading.clauses():
-        part = None if not acted and _is_sentence(reading, first, last) else _kind(reading, first, last, said=said)
+        part = (
+            None
+            if not acted and _is_sentence(reading, first, last)
+            else _kind(reading, first, last, said=said)
+        )
         if part is None:
             said = True
             for name, text in _sentence(reading, first, last):
@@ -100,7 +109,13 @@ def _kind(reading: Reading, first: int, last: int, *, said: bool) -> str | None:
         return "camera"
     if said and any(first <= v.at < last and v.base in general.MOTIONS for v in reading.verbs):
         return "action"
-    for part, pattern in (("lens", _LENS), ("camera", _CAMERA), ("light", _LIGHT), ("mood", _MOOD), ("setting", _PLACES)):
+    for part, pattern in (
+        ("lens", _LENS),
+        ("camera", _CAMERA),
+        ("light", _LIGHT),
+        ("mood", _MOOD),
+        ("setting", _PLACES),
+    ):
         if pattern.search(text):
             return part
     if reading.words[first].text in _PLACING:

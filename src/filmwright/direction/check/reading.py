@@ -18,10 +18,14 @@ from filmwright.spec.words import Mention, Word, mentions, split_words
 __all__ = ["Actor", "Named", "Reading", "Verb", "is_common"]
 
 _IRREGULAR_ING = {"lying": "lie", "tying": "tie", "dying": "die", "panning": "pan"}
-_DETERMINERS = frozenset("a an the this that these those his her its their my your our some each every no any".split())
+_DETERMINERS = frozenset(
+    "a an the this that these those his her its their my your our some each every no any".split()
+)
 _JOINS = frozenset("and or but".split())
 _SUBORDINATE = frozenset("while as when where who which that whose because".split())
-_NOUNS = frozenset({"lighting", "painting", "drawing", "building", "being"})  # unless something is done to something
+_NOUNS = frozenset(
+    {"lighting", "painting", "drawing", "building", "being"}
+)  # unless something is done to something
 _RIGHT_OF_NOUN = _JOINS | _SUBORDINATE | general.PREPOSITIONS | general.SEQUENCE
 _STOPS = frozenset(".;!?:")
 _FOCAL_LENGTHS = ((28, "wide-angle lens"), (70, "telephoto lens"))
@@ -71,7 +75,13 @@ def _verb_forms() -> dict[str, tuple[str, str]]:
         if base.endswith("ie"):
             forms[f"{base[:-2]}ying"] = (base, "ing")
     forms |= {word: (base, "ing") for word, base in _IRREGULAR_ING.items()}
-    forms |= {"has": ("have", "s"), "is": ("be", "s"), "are": ("be", "base"), "goes": ("go", "s"), "does": ("do", "s")}
+    forms |= {
+        "has": ("have", "s"),
+        "is": ("be", "s"),
+        "are": ("be", "base"),
+        "goes": ("go", "s"),
+        "does": ("do", "s"),
+    }
     return forms
 
 
@@ -151,7 +161,12 @@ class Reading:
             return None
         if not base and _is_doing(text):
             base, form = text, "ing"  # of a verb that no list holds: "vacuuming"
-        if not base and before in general.BODIES and _ends_in_s(text) and after in _DETERMINERS | general.PREPOSITIONS:
+        if (
+            not base
+            and before in general.BODIES
+            and _ends_in_s(text)
+            and after in _DETERMINERS | general.PREPOSITIONS
+        ):
             base, form = text[:-1], "s"  # "a maid vacuums the stairs"
         if not base or f"{before} {text}" in general.COMPOUNDS or f"{text} {after}" in general.COMPOUNDS:
             return None
@@ -159,9 +174,14 @@ class Reading:
             return None  # "flying-car"
         if form == "ing":
             return Verb(at=i, base=base, form=form)
-        if before in _DETERMINERS - {"that"} or (before in general.PREPOSITIONS and before not in ("up", "down", "off", "out")):
+        if before in _DETERMINERS - {"that"} or (
+            before in general.PREPOSITIONS and before not in ("up", "down", "off", "out")
+        ):
             return None  # "the waves", "of drops"
-        if self.words[i - 1].end == self.words[i].start - 1 and self.prompt[self.words[i - 1].end : self.words[i].start] == "-":
+        if (
+            self.words[i - 1].end == self.words[i].start - 1
+            and self.prompt[self.words[i - 1].end : self.words[i].start] == "-"
+        ):
             return None  # "slow-dance"
         if form == "s":
             if after in ("of",) or (i + 1 < len(self.words) and self._verb_is_finite(i + 1)):
@@ -263,7 +283,11 @@ class Reading:
         while j > 0:
             word = self.words[j - 1]
             if word.is_sign or word.text in _RIGHT_OF_NOUN:
-                of = word.text == "of" and j >= 2 and self._text(j - 2) in general.MANY | general.NUMBERS.keys() | _COLLECTIVES
+                of = (
+                    word.text == "of"
+                    and j >= 2
+                    and self._text(j - 2) in general.MANY | general.NUMBERS.keys() | _COLLECTIVES
+                )
                 if not of:
                     break
             elif (verb := self._verb(j - 1)) and (verb.form != "ing" or not self._attributive(j - 1)):
@@ -300,7 +324,9 @@ class Reading:
         joined = bool(before) and first - before[-1].last in (2, 3) and context in ("and", ",", "or")
         if joined and self._text(first - 1) in ("and", ",", "or"):
             return before[-1].leads
-        return acts and (context in _JOINS | _SUBORDINATE | general.SEQUENCE or not context or not context[-1].isalnum())
+        return acts and (
+            context in _JOINS | _SUBORDINATE | general.SEQUENCE or not context or not context[-1].isalnum()
+        )
 
     def action_of(self, last: int) -> Verb | None:
         """What the noun phrase that ends at word `last` does: the next verb before a sign, a join or another body."""

@@ -66,7 +66,9 @@ def refine(
         del body["response_format"]
         status, answer = _post(address, body, until)
     if status != 200:
-        raise RefineError(f"{address} answers with status {status}: see --refine-model, and {KEY} if it wants a key")
+        raise RefineError(
+            f"{address} answers with status {status}: see --refine-model, and {KEY} if it wants a key"
+        )
     brief = _brief(_content(answer, address), address)
     try:
         return check_prompt(brief.render(), target)
@@ -118,10 +120,14 @@ def _post(address: str, body: Mapping[str, Any], until: float) -> tuple[int, byt
         with error:
             return error.code, b""
     except TimeoutError as error:
-        raise RefineError(f"{address} does not answer in time: try a smaller model, or do without --refine") from error
+        raise RefineError(
+            f"{address} does not answer in time: try a smaller model, or do without --refine"
+        ) from error
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise RefineError(f"{address} cannot be asked ({reason}): is it running? --refine is never needed") from error
+        raise RefineError(
+            f"{address} cannot be asked ({reason}): is it running? --refine is never needed"
+        ) from error
 
 
 def _read(response: Any, address: str, until: float) -> bytes:
@@ -155,10 +161,14 @@ def _brief(content: str, address: str) -> Brief:
         brief = Brief.model_validate(json.loads(text))
     except (ValueError, ValidationError, RecursionError) as error:
         shown = " ".join(c for c in content[:40].split() if c.isprintable())
-        raise RefineError(f"{address} answers with no brief ({shown!r}): try another --refine-model") from error
+        raise RefineError(
+            f"{address} answers with no brief ({shown!r}): try another --refine-model"
+        ) from error
     said = [part for name in PARTS_OF_A_BRIEF if (part := getattr(brief, name))]
     if any(len(part) > MAX_PART or not part.isprintable() for part in said):
-        raise RefineError(f"{address} answers with a brief that is too long or has control signs: try another --refine-model")
+        raise RefineError(
+            f"{address} answers with a brief that is too long or has control signs: try another --refine-model"
+        )
     if not brief.subject:
         raise RefineError(f"{address} answers with a brief without a subject: try another --refine-model")
     return brief
