@@ -36,10 +36,14 @@ def check_controls(request: Request, card: ModelCard) -> None:
         BadRequest: it does not, or they are not.
         MediaError: a picture cannot be read.
     """
+    kinds = [control.kind for control in request.controls if control.kind != "keyframe"]
+    if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+        raise BadRequest(f"there are {kinds.count(twice)} controls of kind {twice}: give one that says it all")
     for control in request.controls:
         if control.kind not in card.controls:
+            instead = "; say the camera move in the prompt" if control.kind == "camera" else ""
             raise BadRequest(
-                f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls) or 'words alone'}"
+                f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls) or 'words alone'}{instead}"
             )
         match control:
             case Keyframe(at=at, image=image):
