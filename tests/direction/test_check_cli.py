@@ -240,7 +240,7 @@ def test_nobody_there_and_nobody_in_time() -> None:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            with pytest.raises(RefineError, match="in time|cannot be asked"):
+            with pytest.raises(RefineError, match=r"in time|cannot be asked"):
                 refine(
                     check("a ball rolls"), target_for(), f"http://127.0.0.1:{server.server_port}", seconds=0.3
                 )

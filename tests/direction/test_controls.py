@@ -16,8 +16,18 @@ from filmwright.cli.main import run
 from filmwright.direction.controls import Controls, read_controls
 from filmwright.engine.build_request import build_request, check_request
 from filmwright.engine.strokes import MOST, brush_tracks, region_cells
-from filmwright.spec.controls import CameraPath, ImageRef, Keyframe, MotionBrush, Pose, Prefix, Region, Stroke, Track
-from filmwright.spec.controls import moved_axes
+from filmwright.spec.controls import (
+    CameraPath,
+    ImageRef,
+    Keyframe,
+    MotionBrush,
+    Pose,
+    Prefix,
+    Region,
+    Stroke,
+    Track,
+    moved_axes,
+)
 from filmwright.spec.errors import BadRequest, MediaError
 from filmwright.spec.request import Request
 from filmwright.spec.shapes import VideoShape
@@ -29,7 +39,9 @@ from filmwright.world.rays import camera_channels
 
 SHAPE = VideoShape(width=256, height=160, num_frames=33, fps=16)
 LAST = 32
-FULL = load_card("pocket").model_copy(update={"cameras": CAMERAS, "controls": ("keyframe", "camera", "brush", "prefix")})
+FULL = load_card("pocket").model_copy(
+    update={"cameras": CAMERAS, "controls": ("keyframe", "camera", "brush", "prefix")}
+)
 BASE = Request(
     prompt="a red ball", width=256, height=160, num_frames=33, fps=16, seed=1, model="pocket", sampler="unipc", steps=12,
     guidance=3.5,
@@ -96,7 +108,9 @@ def test_a_list_of_poses_equal_to_a_named_move_gives_the_same_channels(move: str
     assert np.allclose(camera_channels(same, 10, 16), camera_channels(named, 10, 16), atol=2e-3)
     if move == "push-in":
         looking = [Pose(at=t, eye=tuple(named.eye[t].astype(float)), look_at=TARGET) for t in range(9)]
-        assert np.allclose(camera_channels(pose_path(looking, 9), 10, 16), camera_channels(named, 10, 16), atol=2e-3)
+        assert np.allclose(
+            camera_channels(pose_path(looking, 9), 10, 16), camera_channels(named, 10, 16), atol=2e-3
+        )
     other = camera_channels(camera_path("static", 9), 10, 16)
     assert not np.allclose(camera_channels(same, 10, 16), other, atol=2e-2)
 
@@ -139,7 +153,9 @@ def test_easing_spends_the_time_of_a_move() -> None:
 def test_which_axes_poses_change() -> None:
     eye = (0.0, -3.0, 1.0)
     assert moved_axes((Pose(at=0, eye=eye), Pose(at=9, eye=eye, pan=5))) == ("pan",)
-    assert moved_axes((Pose(at=0, eye=eye, look_at=TARGET), Pose(at=9, eye=(1, -3, 1), look_at=TARGET))) == ("position",)
+    assert moved_axes((Pose(at=0, eye=eye, look_at=TARGET), Pose(at=9, eye=(1, -3, 1), look_at=TARGET))) == (
+        "position",
+    )
     assert moved_axes((Pose(at=0, eye=eye), Pose(at=9, eye=eye, roll=3, fov=50))) == ("roll", "zoom")
     assert moved_axes((Pose(at=0, eye=eye, roll=3),)) == ("roll",)
 
@@ -216,16 +232,28 @@ def test_times_places_and_files_as_a_person_writes_them(tmp_path: Path) -> None:
         ({"camera": {}}, "named move, or a list of poses"),
         ({"camera": {"move": "push-in", "amount": 3}}, "amount"),
         ({"camera": {"move": "push-in", "easing": "bouncy"}}, "easing"),
-        ({"camera": {"poses": [{"at": 5, "eye": [0, 0, 1]}, {"at": 5, "eye": [0, 0, 1]}]}}, "follow each other"),
+        (
+            {"camera": {"poses": [{"at": 5, "eye": [0, 0, 1]}, {"at": 5, "eye": [0, 0, 1]}]}},
+            "follow each other",
+        ),
         ({"camera": {"poses": [{"at": 0, "eye": [0, 0, 1], "look_at": [0, 0, 0]}]}}, "straight up or down"),
         ({"camera": {"poses": [{"at": 0, "eye": [0, 0, float("nan")]}]}}, "eye"),
         ({"camera": {"poses": [{"at": "9s", "eye": [0, 0, 1]}]}}, "33 frames"),
         ({"keyframes": [{"at": -1, "image": "x.png"}]}, "at"),
         ({"keyframes": [{"at": 33, "image": "x.png"}]}, "past the end"),
         ({"keyframes": [{"at": 0, "image": "x.png"}]}, "x.png"),
-        ({"brush": {"strokes": [{"polygon": [[0, 0], [1, 1]], "trajectory": [[0, 0], [1, 1]]}]}}, "three corners"),
-        ({"brush": {"strokes": [{"polygon": [[0, 0], [2, 1], [1, 0]], "trajectory": [[0, 0], [1, 1]]}]}}, "less than or equal"),
-        ({"brush": {"strokes": [{"polygon": [[0, 0], [1, 1], [1, 0]], "trajectory": [[0, 0]]}]}}, "two or more"),
+        (
+            {"brush": {"strokes": [{"polygon": [[0, 0], [1, 1]], "trajectory": [[0, 0], [1, 1]]}]}},
+            "three corners",
+        ),
+        (
+            {"brush": {"strokes": [{"polygon": [[0, 0], [2, 1], [1, 0]], "trajectory": [[0, 0], [1, 1]]}]}},
+            "less than or equal",
+        ),
+        (
+            {"brush": {"strokes": [{"polygon": [[0, 0], [1, 1], [1, 0]], "trajectory": [[0, 0]]}]}},
+            "two or more",
+        ),
         ({"brush": {"freeze": [{}]}}, "polygon or a mask"),
         ({"kling": {"camera_controll": {}}}, "camera_controll"),
         ({"kling": {"camera_control": {"type": "simple", "config": {"zoom": 11}}}}, "-10 to 10"),
@@ -253,7 +281,10 @@ def test_klings_pan_is_a_tilt_and_its_tilt_is_a_pan() -> None:
     assert kling().move == "static"
     both = kling(pan=10, tilt=10)
     turned = both.poses[1].pan - both.poses[0].pan, both.poses[1].tilt - both.poses[0].tilt
-    assert turned == (pytest.approx(44), pytest.approx(24))  # twice the trained 22 degrees of pan and 12 of tilt
+    assert turned == (
+        pytest.approx(44),
+        pytest.approx(24),
+    )  # twice the trained 22 degrees of pan and 12 of tilt
 
 
 def test_klings_other_axes() -> None:
@@ -306,13 +337,19 @@ def test_the_brushes_of_others(tmp_path: Path) -> None:
 
 def test_controls_of_a_request(tmp_path: Path) -> None:
     shown = picture(tmp_path / "a.png")
-    controls = read_controls({"camera": {"move": "push-in", "easing": "in-out"}, "keyframes": [{"at": "1s", "image": "a.png"}]})
+    controls = read_controls(
+        {"camera": {"move": "push-in", "easing": "in-out"}, "keyframes": [{"at": "1s", "image": "a.png"}]}
+    )
     request = build_request(
-        "a red ball drops, the camera pans left", image=shown, controls=lambda shape: controls.resolve(shape, tmp_path)
+        "a red ball drops, the camera pans left",
+        image=shown,
+        controls=lambda shape: controls.resolve(shape, tmp_path),
     )
     assert [c.kind for c in request.controls] == ["keyframe", "keyframe", "camera"]
     assert request.controls[1].at == 16
-    assert request.controls[2] == CameraPath(move="push-in", easing="in-out")  # what is stated, not what is named
+    assert request.controls[2] == CameraPath(
+        move="push-in", easing="in-out"
+    )  # what is stated, not what is named
     again = build_request(base=request, controls=(CameraPath(move="static"),))
     assert again.controls == (*request.controls[:2], CameraPath(move="static"))
 
@@ -347,7 +384,9 @@ def test_one_control_of_a_kind() -> None:
 
 
 def test_a_bad_file_is_answered_without_torch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "roll.json").write_text(json.dumps({"kling": {"camera_control": {"type": "simple", "config": {"roll": 5}}}}))
+    (tmp_path / "roll.json").write_text(
+        json.dumps({"kling": {"camera_control": {"type": "simple", "config": {"roll": 5}}}})
+    )
     (tmp_path / "text.json").write_text("camera: push-in")
     for name, said in (("roll.json", "roll"), ("text.json", "not JSON"), ("none.json", "no such file")):
         assert run(["generate", "a red ball rolls", "--controls", name]) == 2

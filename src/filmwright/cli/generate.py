@@ -185,7 +185,7 @@ def generate(
 
 
 def controls_of(path: Path) -> Callable[[VideoShape], tuple[Control, ...]]:
-    """What makes the controls of a file once the clip's shape is known; files that it names are looked for beside it."""
+    """What makes a file's controls once the clip's shape is known; files that it names are looked for beside it."""
     from filmwright.direction.controls import read_controls
 
     controls = read_controls(path)

@@ -6,8 +6,9 @@
                "freeze": [{"mask": "sky.png"}]},
      "prefix": {"clip": "earlier.mp4", "num_frames": 9}}
 
-`Controls.resolve` makes of it what a request holds (`spec.controls`): frames instead of seconds, the top left as origin,
-files with their digests. What other tools call it is read by `direction.conventions`, under the keys `kling` and `runway`.
+`Controls.resolve` makes of it what a request holds (`spec.controls`): frames instead of seconds, the top left as
+origin, files with their digests. What other tools call it is read by `direction.conventions`, under the keys `kling`
+and `runway`.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class Controls(_Written):
             if foreign is not None:
                 given = given._with(name, convert(foreign, shape, Path(folder)))
         try:
-            return tuple(given._made(shape, Path(folder)))
+            return tuple(given._made(shape, Path(folder)))  # noqa: SLF001 (its own class)
         except ValidationError as error:
             raise BadRequest(f"controls are not understood: {_first(error)}") from error
 
@@ -167,7 +168,8 @@ class Controls(_Written):
             yield Keyframe(at=_frame(key.at, shape, "keyframe"), image=_file(key.image, folder))
         if self.camera is not None:
             poses = tuple(
-                Pose(**{**dict(pose), "at": _frame(pose.at, shape, "camera pose")}) for pose in self.camera.poses
+                Pose(**{**dict(pose), "at": _frame(pose.at, shape, "camera pose")})
+                for pose in self.camera.poses
             )
             yield CameraPath(
                 move=self.camera.move, amount=self.camera.amount, easing=self.camera.easing, poses=poses
@@ -190,10 +192,14 @@ def read_controls(source: Path | str | Mapping[str, Any]) -> Controls:
         path, where = Path(source), f"controls {source}"
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise BadRequest(f"{where}: {path.stat().st_size / 1e6:.1f} MB are no controls, 1 MB is the limit")
+                raise BadRequest(
+                    f"{where}: {path.stat().st_size / 1e6:.1f} MB are no controls, 1 MB is the limit"
+                )
             data = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise BadRequest(f"cannot read {where}: {(error.strerror or str(error)).lower()}; check the path") from error
+            raise BadRequest(
+                f"cannot read {where}: {(error.strerror or str(error)).lower()}; check the path"
+            ) from error
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"{where} are not JSON: see docs/controls.md") from error
     try:

@@ -1,13 +1,13 @@
 """What other tools call a control, in our words. Their axes and signs differ; each is stated where it is turned.
 
-Kling (`camera_control`, `static_mask`, `dynamic_masks`, as in its API): `pan` turns the camera in the vertical plane (up
-is positive) and `tilt` in the horizontal one (right is positive), the reverse of film usage; `horizontal` and `vertical`
-move it; `roll` is clockwise; `zoom` is the focal length, and positive is *wider*. Values run from -10 to 10. Trajectories
-are in pixels from the bottom left.
+Kling (`camera_control`, `static_mask`, `dynamic_masks`, as in its API): `pan` turns the camera in the vertical plane
+(up is positive) and `tilt` in the horizontal one (right is positive), the reverse of film usage; `horizontal` and
+`vertical` move it; `roll` is clockwise; `zoom` is the focal length, and positive is *wider*. Values run from -10 to
+10. Trajectories are in pixels from the bottom left.
 
-Runway has neither in its API. Its Director Mode sliders run from -100 to 100: `horizontal_pan` turns (right is positive),
-`vertical_pan` moves up, `tilt` turns up, `roll` is clockwise, `zoom` is towards what is seen: positive is *nearer*. Its
-Motion Brush has regions with `horizontal` and `vertical` from -10 to 10, right and up.
+Runway has neither in its API. Its Director Mode sliders run from -100 to 100: `horizontal_pan` turns (right is
+positive), `vertical_pan` moves up, `tilt` turns up, `roll` is clockwise, `zoom` is towards what is seen: positive is
+*nearer*. Its Motion Brush has regions with `horizontal` and `vertical` from -10 to 10, right and up.
 
 Half of a slider is a move as our own weights were trained on it.
 """
@@ -39,15 +39,32 @@ KLING_MOVES: dict[str, Axes] = {  # presets, each with the two moves that its na
     "right_turn_forward": {"pan": 1.0, "forward": 1.0},
     "left_turn_forward": {"pan": -1.0, "forward": 1.0},
 }
-KLING_AXES = {"horizontal": "right", "vertical": "up", "pan": "tilt", "tilt": "pan", "roll": "roll", "zoom": "wider"}
-RUNWAY_AXES = {"horizontal_pan": "pan", "vertical_pan": "up", "tilt": "tilt", "roll": "roll", "zoom": "forward"}
-NAMED = {"pan": ("pan-left", "pan-right"), "tilt": ("tilt-down", "tilt-up"), "forward": ("pull-back", "push-in")}
+KLING_AXES = {
+    "horizontal": "right",
+    "vertical": "up",
+    "pan": "tilt",
+    "tilt": "pan",
+    "roll": "roll",
+    "zoom": "wider",
+}
+RUNWAY_AXES = {
+    "horizontal_pan": "pan",
+    "vertical_pan": "up",
+    "tilt": "tilt",
+    "roll": "roll",
+    "zoom": "forward",
+}
+NAMED = {
+    "pan": ("pan-left", "pan-right"),
+    "tilt": ("tilt-down", "tilt-up"),
+    "forward": ("pull-back", "push-in"),
+}
 KLING_MASKS, KLING_POINTS, RUNWAY_REGIONS = 6, 77, 5
 REACH = 0.5  # of the picture, that a region moves at the end of a Runway slider
 
 
 def from_kling(data: Mapping[str, Any], shape: VideoShape, folder: Path) -> dict[str, Any]:
-    """Kling's `camera_control`, `static_mask`, `dynamic_masks`, `image` and `image_tail` as `direction.controls` writes them.
+    """Kling's camera, masks and pictures (`image`, `image_tail`) as `direction.controls` writes them.
 
     Raises:
         BadRequest: a key, type or number that Kling does not have either.
@@ -79,7 +96,10 @@ def from_runway(data: Mapping[str, Any], shape: VideoShape, folder: Path) -> dic
         last = shape.num_frames - 1
         listed = [{"uri": images, "position": "first"}] if isinstance(images, str) else images
         made["keyframes"] = [
-            {"at": last if image.get("position") == "last" else 0, "image": _path(image.get("uri"), "promptImage")}
+            {
+                "at": last if image.get("position") == "last" else 0,
+                "image": _path(image.get("uri"), "promptImage"),
+            }
             for image in _mappings(listed, "promptImage")
         ]
     if (sliders := data.get("director")) is not None:
@@ -99,10 +119,14 @@ def _kling_camera(control: Any, shape: VideoShape) -> dict[str, Any]:
     if kind in KLING_MOVES:
         return _camera(KLING_MOVES[kind], shape)
     if kind != "simple":
-        raise BadRequest(f"camera_control type {kind!r} is unknown: there is simple, {', '.join(KLING_MOVES)}")
+        raise BadRequest(
+            f"camera_control type {kind!r} is unknown: there is simple, {', '.join(KLING_MOVES)}"
+        )
     config = control.get("config") or {}
     _only(config, tuple(KLING_AXES), "camera_control config")
-    return _camera({KLING_AXES[k]: _number(v, 10, f"camera_control {k}") / 5 for k, v in config.items()}, shape)
+    return _camera(
+        {KLING_AXES[k]: _number(v, 10, f"camera_control {k}") / 5 for k, v in config.items()}, shape
+    )
 
 
 def _camera(axes: Axes, shape: VideoShape) -> dict[str, Any]:
@@ -153,7 +177,9 @@ def _kling_strokes(masks: Any, folder: Path) -> list[dict[str, Any]]:
         try:
             places = [(float(p["x"]) / width, float(p["y"]) / height) for p in points]
         except (KeyError, TypeError, ValueError) as error:
-            raise BadRequest('a point of a trajectory is {"x": pixels, "y": pixels}, from the bottom left') from error
+            raise BadRequest(
+                'a point of a trajectory is {"x": pixels, "y": pixels}, from the bottom left'
+            ) from error
         strokes.append({"mask": path, "trajectory": places})
     return strokes
 
@@ -162,7 +188,9 @@ def _runway_stroke(region: Mapping[str, Any]) -> dict[str, Any]:
     _only(region, ("polygon", "mask", "horizontal", "vertical", "proximity", "ambient"), "motion_brush")
     for name, instead in (("proximity", "the camera pushes in"), ("ambient", "say in the prompt what stirs")):
         if region.get(name):
-            raise BadRequest(f"no control of ours says {name!r}: regions move in the picture's plane; {instead}")
+            raise BadRequest(
+                f"no control of ours says {name!r}: regions move in the picture's plane; {instead}"
+            )
     right = _number(region.get("horizontal", 0), 10, "horizontal") / 10 * REACH
     up = _number(region.get("vertical", 0), 10, "vertical") / 10 * REACH
     shape = {key: region[key] for key in ("polygon", "mask") if region.get(key)}

@@ -10,7 +10,6 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 

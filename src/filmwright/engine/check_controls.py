@@ -1,4 +1,4 @@
-"""Sees that a model knows the controls of a request: what it does not know is refused by name, before torch is loaded."""
+"""Sees that a model knows the controls of a request: what it does not know is refused by name, without torch."""
 
 from __future__ import annotations
 
@@ -38,12 +38,15 @@ def check_controls(request: Request, card: ModelCard) -> None:
     """
     kinds = [control.kind for control in request.controls if control.kind != "keyframe"]
     if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
-        raise BadRequest(f"there are {kinds.count(twice)} controls of kind {twice}: give one that says it all")
+        raise BadRequest(
+            f"there are {kinds.count(twice)} controls of kind {twice}: give one that says it all"
+        )
     for control in request.controls:
         if control.kind not in card.controls:
             instead = "; say the camera move in the prompt" if control.kind == "camera" else ""
             raise BadRequest(
-                f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls) or 'words alone'}{instead}"
+                f"model {card.name!r} takes no {control.kind}: it takes "
+                f"{', '.join(card.controls) or 'words alone'}{instead}"
             )
         match control:
             case Keyframe(at=at, image=image):

@@ -124,7 +124,10 @@ def _tracks(brush: MotionBrush, known: Tensor, request: Request, shape: LatentSh
     for (row, column), places in brush_tracks(brush, shape.height, shape.width, frames, size):
         for t, (x, y) in enumerate(places):
             if 0 <= x <= 1 and 0 <= y <= 1:  # false where the track has left the picture, or is none
-                there = min(int(y * shape.height), shape.height - 1), min(int(x * shape.width), shape.width - 1)
+                there = (
+                    min(int(y * shape.height), shape.height - 1),
+                    min(int(x * shape.width), shape.width - 1),
+                )
                 result[0, :-1, t, *there] = known[0, :, 0, row, column]
                 result[0, -1, t, *there] = 1
     return result

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
-    "AXES", "EASINGS", "CameraPath", "Control", "Easing", "Frozen", "ImageRef", "Keyframe", "MotionBrush", "Point", "Pose",
-    "Prefix", "Region", "Stroke", "Track", "moved_axes", "without_defaults",
+    "AXES", "EASINGS", "CameraPath", "Control", "Easing", "Frozen", "ImageRef", "Keyframe", "MotionBrush", "Point",
+    "Pose", "Prefix", "Region", "Stroke", "Track", "moved_axes", "without_defaults",
 ]  # fmt: skip
 
 Easing = Literal["natural", "linear", "in", "out", "in-out"]
 EASINGS: tuple[Easing, ...] = ("natural", "linear", "in", "out", "in-out")
-"""How a move spends its time: `natural` starts and ends gently but moves in every frame, as trained; `in` starts slowly,
-`out` ends slowly, `in-out` does both and stands still at either end. A list of poses is by nature where it says."""
+"""How a move spends its time: `natural` starts and ends gently but moves in every frame, as trained; `in` starts
+slowly, `out` ends slowly, `in-out` does both and stands still at either end. A list of poses is by nature where it says."""
 
 AXES = ("position", "pan", "tilt", "roll", "zoom")
 """What a list of poses may change."""
@@ -55,7 +56,7 @@ class Keyframe(Frozen):
 
 
 class Pose(Frozen):
-    """Where the camera is at a frame, and what it looks at: a place (`look_at`, metres) or a direction (pan, tilt, roll).
+    """Where the camera is at a frame, and where it looks: to a place (`look_at`, metres) or by pan, tilt and roll.
 
     All angles at 0 look along y, level. `fov` is the picture's height as seen, in degrees.
     """
@@ -101,7 +102,7 @@ class CameraPath(Frozen):
             raise ValueError("a camera path has a named move, or a list of poses, and not both")
         if self.poses and self.amount != 1.0:
             raise ValueError("an amount belongs to a named move: poses say where they are")
-        if any(b.at <= a.at for a, b in zip(self.poses, self.poses[1:], strict=False)):
+        if any(b.at <= a.at for a, b in pairwise(self.poses)):
             raise ValueError("poses follow each other in time")
         return self
 
@@ -136,7 +137,7 @@ class Stroke(Frozen):
     @model_validator(mode="after")
     def _in_time(self) -> Stroke:
         frames = [point[0] for point in self.trajectory]
-        if frames[0] < 0 or any(b <= a for a, b in zip(frames, frames[1:], strict=False)):
+        if frames[0] < 0 or any(b <= a for a, b in pairwise(frames)):
             raise ValueError("the points of a trajectory follow each other in time")
         return self
 
@@ -175,7 +176,7 @@ _LATER: dict[str, dict[str, Any]] = {
 
 
 def without_defaults(control: Mapping[str, Any]) -> dict[str, Any]:
-    """A control's JSON without the places of its files, and without what controls had not when they were first hashed."""
+    """A control's JSON without the places of its files, and without what controls did not have when first hashed."""
     later = _LATER.get(control["kind"], {})
     return {k: _placeless(v) for k, v in control.items() if k not in later or v != later[k]}
 

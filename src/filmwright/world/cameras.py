@@ -17,7 +17,16 @@ from filmwright.spec.errors import BadRequest
 from filmwright.spec.vocabulary import CAMERAS, LENSES
 from filmwright.world.scene import CameraPose
 
-__all__ = ["FOV", "VIEW_HEIGHT", "camera_path", "canonical_eye", "eased", "look_at", "project", "viewed_direction"]
+__all__ = [
+    "FOV",
+    "VIEW_HEIGHT",
+    "camera_path",
+    "canonical_eye",
+    "eased",
+    "look_at",
+    "project",
+    "viewed_direction",
+]
 
 Array = NDArray[np.float64]
 

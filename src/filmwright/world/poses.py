@@ -21,8 +21,8 @@ def pose_path(poses: Sequence[Pose], num_frames: int, *, easing: Easing = "natur
     """The poses of `num_frames` frames; before the first pose and after the last one the camera stands still.
 
     Between two poses places go straight and the camera turns about one axis; between two that look at places, the place
-    that it looks at goes straight. `natural` and `linear` are at every pose when it says so; another easing is spent over
-    the whole list, and is so at the first and the last.
+    that it looks at goes straight. `natural` and `linear` are at every pose when it says so; another easing is spent
+    over the whole list, and is so at the first and the last.
     """
     times = np.array([p.at for p in poses], float)
     frames = np.clip(np.arange(num_frames, dtype=float), times[0], times[-1])
@@ -62,9 +62,7 @@ def _turns(poses: Sequence[Pose], frames: Array, times: Array, eyes: Array) -> A
 def _rotation(pose: Pose) -> Array:
     """Of one pose [3, 3]."""
     pan, tilt = (math.radians(angle) for angle in pose.aim)
-    ahead = np.array(
-        [math.sin(pan) * math.cos(tilt), math.cos(pan) * math.cos(tilt), math.sin(tilt)]
-    )
+    ahead = np.array([math.sin(pan) * math.cos(tilt), math.cos(pan) * math.cos(tilt), math.sin(tilt)])
     eye = np.array([pose.eye], float)
     return _rolled(look_at(eye, eye + ahead)[0], math.radians(pose.roll))
 

@@ -28,8 +28,8 @@ _EMPTY_LEADS = re.compile(
     r"(?:(?:and|but|or|with|it|he|she|they|there|is|are|his|her|do|does|please|who|which|that)\s*)*$",
     re.IGNORECASE,
 )
-_SHOWING = frozenset(
-    "a an any the show shows showing have having look looks looking leaving leave be add include of at in kind sort".split()
+_SHOWING = general.word_set(
+    "a an any the show shows showing have having look looks looking leaving leave be add include of at in kind sort"
 )
 _INSTEAD = {
     "overhead": "static", "tracking": "pan-right", "handheld": "static", "tilt-up": "push-in", "tilt-down": "push-in",
@@ -177,8 +177,8 @@ def _outside(reading: Reading, target: Target) -> Iterator[Hit]:
                 continue  # a camera move that a model does not have is a limit of its own
             left.remove(mention)
             yield Hit(
-                why=f"{mention.phrase!r} ({mention.attribute}) is not in the part {known.part_name!r} of the world, which "
-                f"model {target.card.name!r} was trained on",
+                why=f"{mention.phrase!r} ({mention.attribute}) is not in the part {known.part_name!r} of the world, "
+                f"which model {target.card.name!r} was trained on",
                 start=mention.start,
                 end=mention.end,
                 words=(mention.phrase,),
@@ -200,16 +200,14 @@ def _inside(reading: Reading, _: Target, hit: Hit) -> str | None:
 
 def _camera_words(reading: Reading, target: Target) -> Iterator[Hit]:
     if target.camera is not None and (refused := target.refusal(camera=target.camera)):
-        says = "" if target.card.cameras else "; say the move in the prompt instead"
-        yield Hit(
-            why=f"{refused}{says}", words=(target.camera,), option=_other_move(target), severity="error"
-        )
+        yield Hit(why=refused, words=(target.camera,), option=_other_move(target), severity="error")
     if not target.card.cameras:
         return  # it takes the words as they are
     for m in reading.mentions:
         if m.attribute == "camera" and not set(m.names) & set(target.card.cameras):
             yield Hit(
-                why=f"model {target.card.name!r} has no camera move {m.names[0]!r}: it has {', '.join(target.card.cameras)}",
+                why=f"model {target.card.name!r} has no camera move {m.names[0]!r}: "
+                f"it has {', '.join(target.card.cameras)}",
                 start=m.start,
                 end=m.end,
                 words=(m.phrase,),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from filmwright.direction.check import general
 from filmwright.direction.check.cuts import added, put, tidy
 from filmwright.direction.check.reading import Actor, Reading, Verb
 from filmwright.direction.check.rule import Example, Hit, Rule
 from filmwright.direction.check.target import Target
-from filmwright.spec.words import analyse
+from filmwright.spec.words import Mention, analyse
 
 __all__ = ["CONTENT"]
 
@@ -78,19 +79,18 @@ def _competing(reading: Reading, _: Target) -> Iterator[Hit]:
     if len(leads) > 2:
         names = tuple(reading.words[a.last].text for a in leads)
         yield Hit(
-            why=f"{len(leads)} subjects ({', '.join(names)}) compete for one shot: keep one or two, give the others shots",
+            why=f"{len(leads)} subjects ({', '.join(names)}) compete for one shot: keep one or two, "
+            "give the others shots of their own",
             start=leads[2].start,
             end=leads[2].end,
             words=names,
         )
 
 
-def _two_leads(reading: Reading, _: Target, hit: Hit) -> str | None:
+def _two_leads(reading: Reading, _: Target, __: Hit) -> str | None:
     """The prompt with its first two subjects."""
     leads, prompt, words = reading.leads, reading.prompt, reading.words
-    if all(
-        b.first - a.last <= 3 for a, b in zip(leads, leads[1:], strict=False)
-    ):  # a list: "a cat, a dog and a parrot"
+    if all(b.first - a.last <= 3 for a, b in pairwise(leads)):  # a list: "a cat, a dog and a parrot"
         return put(prompt, leads[0].end, leads[-1].end, f" and {prompt[leads[1].start : leads[1].end]}")
     text = prompt
     for actor in reversed(leads[2:]):
@@ -151,7 +151,8 @@ def _crowded(reading: Reading, target: Target) -> Iterator[Hit]:
         if who is not None:
             many = reading.prompt[who.start : who.end]
             yield Hit(
-                why=f"{many!r} in contact with each other: bodies and limbs melt into one another; show two, or part them",
+                why=f"{many!r} in contact with each other: bodies and limbs melt into one another; "
+                "show two, or part them",
                 start=who.start,
                 end=reading.words[i].end,
                 words=(many, words[i]),
@@ -182,7 +183,7 @@ def _doer(reading: Reading, at: int) -> Actor | None:
     joined = [a for a in reading.leads if a.last < at]
     if who.count > 2:
         return who
-    if len(joined) > 2 and all(b.first - a.last <= 3 for a, b in zip(joined, joined[1:], strict=False)):
+    if len(joined) > 2 and all(b.first - a.last <= 3 for a, b in pairwise(joined)):
         return Actor(kind=who.kind, first=joined[0].first, last=who.last, count=len(joined), leads=True,
                      start=joined[0].start, end=who.end)  # fmt: skip
     return None
@@ -285,8 +286,8 @@ def _many(reading: Reading, target: Target) -> Iterator[Hit]:
     if len(chain) > allowed:
         said = tuple(reading.words[v.at].text for v in chain)
         yield Hit(
-            why=f"{len(chain)} actions one after another ({', '.join(said)}) in {target.length:.2g} s: there is time for "
-            f"{allowed}; split it into shots",
+            why=f"{len(chain)} actions one after another ({', '.join(said)}) in {target.length:.2g} s: "
+            f"there is time for {allowed}; split it into shots",
             start=reading.words[chain[allowed].at].start,
             end=reading.words[chain[-1].at].end,
             words=said,
@@ -299,7 +300,7 @@ def _merged(chains: list[list[Verb]]) -> list[list[Verb]]:
 
 
 def _many_events(reading: Reading, allowed: int, target: Target) -> Iterator[Hit]:
-    started = []
+    started: list[Mention] = []
     for m in reading.mentions:
         if m.attribute != "happening" or m.names[0] not in _STARTERS:
             continue
@@ -309,8 +310,8 @@ def _many_events(reading: Reading, allowed: int, target: Target) -> Iterator[Hit
     if len(started) > allowed:
         said = tuple(m.phrase for m in started)
         yield Hit(
-            why=f"{len(said)} actions one after another ({', '.join(said)}) in {target.length:.2g} s: there is time for "
-            f"{allowed}; split it into shots",
+            why=f"{len(said)} actions one after another ({', '.join(said)}) in {target.length:.2g} s: "
+            f"there is time for {allowed}; split it into shots",
             start=started[allowed].start,
             end=started[-1].end,
             words=said,

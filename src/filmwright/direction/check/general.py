@@ -8,16 +8,19 @@ case with hyphens as spaces, as `spec.words.split_words` leaves them.
 from __future__ import annotations
 
 __all__ = [
-    "ABSTRACT", "BODIES", "COMPOUNDS", "CONFLICTS", "GROUPS", "IRREGULAR_PLURALS", "LINKING", "MANY", "MOTIONS", "MOVING_NOUNS", "NO_DOING", "NUMBERS",
-    "OPENERS", "PREPOSITIONS", "RECIPROCAL", "SEQUENCE", "STATES", "SYMBOLS", "TAKES", "TOUCHES", "VAGUE", "VERBS",
+    "ABSTRACT", "BODIES", "COMPOUNDS", "CONFLICTS", "GROUPS", "IRREGULAR_PLURALS", "LINKING", "MANY", "MOTIONS",
+    "MOVING_NOUNS", "NO_DOING", "NUMBERS", "OPENERS", "PREPOSITIONS", "RECIPROCAL", "SEQUENCE", "STATES", "SYMBOLS",
+    "TAKES", "TOUCHES", "VAGUE", "VERBS",
+    "word_set",
 ]  # fmt: skip
 
 
-def _set(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-ABSTRACT = _set(
+ABSTRACT = word_set(
     """
     abundance achievement adventure ambition anger anxiety art artistry beauty being belief belonging betrayal bliss
     bravery chaos change childhood communication complexity concept confidence connection consciousness courage
@@ -38,9 +41,9 @@ ABSTRACT = _set(
 )
 """Nouns that no camera sees."""
 
-VAGUE = _set("something anything everything nothing stuff things thing somehow whatever")
+VAGUE = word_set("something anything everything nothing stuff things thing somehow whatever")
 
-OPENERS = _set(
+OPENERS = word_set(
     """
     shot shots view close up closeup footage video clip scene film movie photo photograph portrait image picture
     animation timelapse lapse render montage sequence story visualization representation depiction illustration
@@ -94,7 +97,7 @@ SYMBOLS: dict[str, str] = {
 }
 """A picture that may stand for what no camera sees, offered as a rewrite."""
 
-BODIES = _set(
+BODIES = word_set(
     """
     acrobat actor actress alien android angel astronaut athlete baby baker ballerina barber barista bartender blacksmith
     boxer boy bride businessman businesswoman butcher captain chef child clown coach commuter cook couple cowboy crowd
@@ -112,9 +115,9 @@ BODIES = _set(
     eagle elephant falcon ferret fish flamingo fly fox frog giraffe goat goldfish goose gorilla hamster hare hawk
     hedgehog hen heron hippo horse hummingbird husky jaguar jellyfish kangaroo kitten koala ladybug lamb leopard lion
     lizard lobster mammoth monkey moose moth mouse octopus orca ostrich otter owl ox panda panther parrot peacock
-    pelican penguin pig pigeon pony puppy rabbit raccoon ram rat raven reindeer retriever rhino rooster salmon seagull seal
-    shark sheep sloth snail snake sparrow spider squirrel stallion stork swan tiger turtle tortoise unicorn wasp whale
-    wolf yak zebra corgi phoenix
+    pelican penguin pig pigeon pony puppy rabbit raccoon ram rat raven reindeer retriever rhino rooster salmon seagull
+    seal shark sheep sloth snail snake sparrow spider squirrel stallion stork swan tiger turtle tortoise unicorn wasp
+    whale wolf yak zebra corgi phoenix
     bicycle bike bus canoe car ferry helicopter jeep kayak limousine locomotive motorbike motorcycle plane sailboat ship
     spaceship submarine tank taxi tractor train tram truck van yacht balloon rocket
     """
@@ -125,15 +128,15 @@ IRREGULAR_PLURALS: dict[str, str] = {
     "men": "man", "women": "woman", "children": "child", "wolves": "wolf", "mice": "mouse", "geese": "goose",
     "oxen": "ox", "policemen": "policeman", "firemen": "fireman", "businessmen": "businessman", "elves": "elf",
     "ladies": "lady", "babies": "baby", "puppies": "puppy", "families": "family", "fairies": "fairy", "ponies": "pony",
-    "butterflies": "butterfly", "flies": "fly", "buses": "bus", "witches": "witch", "foxes": "fox", "fishermen": "fisherman",
-    "taxis": "taxi", "heroes": "hero",
+    "butterflies": "butterfly", "flies": "fly", "buses": "bus", "witches": "witch", "foxes": "fox",
+    "fishermen": "fisherman", "taxis": "taxi", "heroes": "hero",
 }  # fmt: skip  # and "people", "sheep", "fish", "deer" are their own
 
 NUMBERS: dict[str, int] = {
     "two": 2, "both": 2, "couple": 2, "pair": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "twenty": 20, "hundred": 100,
 }  # fmt: skip
-MANY = _set(
+MANY = word_set(
     """
     several many dozens hundreds thousands group crowd team pack gang horde army mob swarm family everyone everybody
     troupe bunch herd numerous multiple classmates
@@ -141,7 +144,7 @@ MANY = _set(
 )
 """Words that say that there are more than two, without a number."""
 
-TOUCHES = _set(
+TOUCHES = word_set(
     """
     hug embrace kiss fight wrestle grapple brawl tackle punch box battle duel clash tickle tangle spar scuffle cuddle
     entangle collide
@@ -151,7 +154,7 @@ TOUCHES = _set(
 
 RECIPROCAL = ("each other", "one another", "arm in arm", "hand in hand")
 
-STATES = _set(
+STATES = word_set(
     """
     sit stand lie rest look wear hold hang lean stare gaze pose face watch wait sleep surround cover feature show depict
     contain overlook stay remain be have seem appear smile carry glow shine hide belong
@@ -159,41 +162,41 @@ STATES = _set(
 )
 """Verbs that a still picture could show just as well; the rest of `VERBS` is motion."""
 
-VERBS = STATES | TOUCHES | _set(
+VERBS = STATES | TOUCHES | word_set(
     """
     accelerate advance aim approach argue arrive ascend assemble attack bake balance bark bash bathe beat beckon begin
     bend billow bite blaze blink bloom blow boil bounce bow breathe brush build bubble burn burst call calve capture
     cast catch celebrate change charge chase cheer chew chop circle clap clean climb close collapse collect comb come
-    conduct continue cook cool crack crash crawl creep cross crouch crumble cry curl cut dance dart deal decorate descend
-    dial dig dip direct disappear dissolve dive dodge drag draw drift drink drip drive drop duck eat embroider emerge
-    enter erupt examine exhale exit expand explode explore eye fade fall fan feed fetch fill film fire fish fix flap
-    flare flash flee flex flick flicker flip float flow flutter fly fold follow frolic gallop gather gesture give glance
-    glide glitter go grab graze greet grin grind grow gulp hammer hand harvest haul head hike hit hop hover hunt hurry
-    ignite inflate inhale inspect iron jog juggle jump kick knead kneel knit knock land laugh launch leaf leap leave lick
-    lift light listen load lower march massage meditate meet melt mend mix morph mount mow nibble nod open orbit order
-    pace pack paddle paint park pass peck pedal peek peel perform pet photograph pick pilot plant play plunge point polish
-    pop pounce pour practise practice pray prepare press prowl pull pulse pump push put race raise reach read rear recede
-    recite reel release repair retreat ride ring rinse ripple rise roam roar rock roll row rub run rush sail salute
-    scan scatter scratch scream sculpt season set sew shake shape sharpen shatter shift shiver shoot shout shovel shuffle
-    sing sink sip skate skateboard ski skid skim skip slam slice slide slip slither slow smash smell smoke snap sneak sniff
-    snow soar spark speak speed spill spin splash spray spread spring sprint sprout stack stagger start steer step stir
-    stop stream stretch stride strike stroke stroll strum struggle study stumble surf sway sweep swim swing swirl switch swoop
-    take talk tap taste tear tend test throw tick tighten tilt tip topple toss touch tow train transform travel tread
-    tremble trek trot trudge tumble turn twirl twist type unfold unfurl unlock unroll unwrap use vanish vault vibrate
-    vomit wade wake walk waltz wander warm wash wave weave weep weigh weld whirl whisk whisper whistle wink wipe work wrap
-    write yawn yell zip zoom stalk thrash smoulder cascade spiral bob patrol
-    move happen rear juggle loom glimmer shimmer sparkle twinkle crackle whip raft rappel scurry scamper
-    practise shave scrub bow pan dolly
+    conduct continue cook cool crack crash crawl creep cross crouch crumble cry curl cut dance dart deal decorate
+    descend dial dig dip direct disappear dissolve dive dodge drag draw drift drink drip drive drop duck eat embroider
+    emerge enter erupt examine exhale exit expand explode explore eye fade fall fan feed fetch fill film fire fish fix
+    flap flare flash flee flex flick flicker flip float flow flutter fly fold follow frolic gallop gather gesture give
+    glance glide glitter go grab graze greet grin grind grow gulp hammer hand harvest haul head hike hit hop hover
+    hunt hurry ignite inflate inhale inspect iron jog juggle jump kick knead kneel knit knock land laugh launch leaf
+    leap leave lick lift light listen load lower march massage meditate meet melt mend mix morph mount mow nibble nod
+    open orbit order pace pack paddle paint park pass peck pedal peek peel perform pet photograph pick pilot plant
+    play plunge point polish pop pounce pour practise practice pray prepare press prowl pull pulse pump push put race
+    raise reach read rear recede recite reel release repair retreat ride ring rinse ripple rise roam roar rock roll
+    row rub run rush sail salute scan scatter scratch scream sculpt season set sew shake shape sharpen shatter shift
+    shiver shoot shout shovel shuffle sing sink sip skate skateboard ski skid skim skip slam slice slide slip slither
+    slow smash smell smoke snap sneak sniff snow soar spark speak speed spill spin splash spray spread spring sprint
+    sprout stack stagger start steer step stir stop stream stretch stride strike stroke stroll strum struggle study
+    stumble surf sway sweep swim swing swirl switch swoop take talk tap taste tear tend test throw tick tighten tilt
+    tip topple toss touch tow train transform travel tread tremble trek trot trudge tumble turn twirl twist type
+    unfold unfurl unlock unroll unwrap use vanish vault vibrate vomit wade wake walk waltz wander warm wash wave weave
+    weep weigh weld whirl whisk whisper whistle wink wipe work wrap write yawn yell zip zoom stalk thrash smoulder
+    cascade spiral bob patrol move happen rear juggle loom glimmer shimmer sparkle twinkle crackle whip raft rappel
+    scurry scamper practise shave scrub bow pan dolly
     """
 )  # fmt: skip
 """Base forms of what things do, known by their `-s`, `-ing` and base forms."""
 
-LINKING = _set("start begin continue try proceed keep")
+LINKING = word_set("start begin continue try proceed keep")
 """Verbs that bring another one with them: "starts to dance" is one action."""
 
 MOTIONS = VERBS - STATES
 
-NO_DOING = _set(
+NO_DOING = word_set(
     """
     morning evening ceiling building king ring wing string spring thing something anything nothing everything painting
     clothing lighting wedding stunning striking interesting amazing breathtaking charming living setting sterling being
@@ -209,10 +212,11 @@ NO_DOING = _set(
 )
 """Words in -ing that say what something is like, or are things; every other one says that something is done."""
 
-MOVING_NOUNS = _set(
+MOVING_NOUNS = word_set(
     """
-    fireworks explosion explosions splash splashes rotation race dance chase flight parade traffic eruption avalanche tornado
-    snowfall rainfall downpour stampede timelapse waterfall swirl swirls launch takeoff landing fight battle duel
+    fireworks explosion explosions splash splashes rotation race dance chase flight parade traffic eruption avalanche
+    tornado snowfall rainfall downpour stampede timelapse waterfall swirl swirls launch takeoff landing fight battle
+    duel
     """
 )
 """Names of things that are motion."""
@@ -220,33 +224,35 @@ MOVING_NOUNS = _set(
 COMPOUNDS = frozenset(
     """
     swimming pool|running shoes|walking stick|washing machine|sewing machine|rolling pin|frying pan|parking lot|parking
-    garage|sailing boat|fishing boat|fishing village|shopping mall|living room|dining room|dining table|drinking glass|rocking
-    chair|boxing ring|boxing gloves|landing strip|writing desk|reading glasses|cutting board|operating room|hiking boots|skating
-    rink|opening scene|rolling hills|towering cliffs|winding road|winding river|standing lamp|sleeping bag|cooking pot|rising
-    action|burning man|training room|waiting room|hanging lamp|moving truck|closing credits|racing car|setting sun|ironing
-    board|charging station|spinning wheel|following shot|tracking shot|panning shot|working class|wearing course
+    garage|sailing boat|fishing boat|fishing village|shopping mall|living room|dining room|dining table|drinking
+    glass|rocking chair|boxing ring|boxing gloves|landing strip|writing desk|reading glasses|cutting board|operating
+    room|hiking boots|skating rink|opening scene|rolling hills|towering cliffs|winding road|winding river|standing
+    lamp|sleeping bag|cooking pot|rising action|burning man|training room|waiting room|hanging lamp|moving
+    truck|closing credits|racing car|setting sun|ironing board|charging station|spinning wheel|following shot|tracking
+    shot|panning shot
     """.replace("\n", " ").split("|")
 )
 """Names of things that look like somebody doing something."""
 COMPOUNDS = frozenset(" ".join(c.split()) for c in COMPOUNDS)
 
-PREPOSITIONS = _set(
+PREPOSITIONS = word_set(
     """
-    about above across after against along amid among around at atop before behind below beneath beside between beyond by
-    down during for from in inside into like near of off on onto opposite out outside over past through throughout to
+    about above across after against along amid among around at atop before behind below beneath beside between beyond
+    by down during for from in inside into like near of off on onto opposite out outside over past through throughout to
     toward towards under underneath until up upon via with within without
     """
 )
 
-SEQUENCE = _set("then next afterwards finally later after before until once")
+SEQUENCE = word_set("then next afterwards finally later after before until once")
 """Words that put one thing after another in time."""
 
 TAKES: tuple[str, ...] = (
     "time lapse", "timelapse", "hyperlapse", "transition", "transitions", "transitioning", "turns into", "turning into",
     "turns to", "turning to", "fades into", "fading into", "fades to", "gives way to", "giving way to", "changes to",
-    "changing to", "changes from", "changing from", "becomes", "becoming", "day to night", "night to day", "then", "until",
-    "begins", "starts", "starting", "beginning", "ends", "ending", "to reveal", "revealing", "reveals", "cuts to", "cut to",
-    "racks", "shifts to", "shifting to", "switches to", "passes into", "dissolves into", "moves from",
+    "changing to", "changes from", "changing from", "becomes", "becoming", "day to night", "night to day", "then",
+    "until", "begins", "starts", "starting", "beginning", "ends", "ending", "to reveal", "revealing", "reveals",
+    "cuts to", "cut to", "racks", "shifts to", "shifting to", "switches to", "passes into", "dissolves into",
+    "moves from",
 )  # fmt: skip
 """Phrases that say that a prompt passes from one state to another: then two states are no contradiction."""
 
@@ -259,15 +265,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "clear sky", "direct sunlight", "harsh direct sunlight", "hard sunlight", "harsh sunlight", "bright sun",
         "sun drenched"),
     "afternoon": ("afternoon", "mid afternoon", "afternoon sun", "late afternoon"),
-    "morning": ("dawn", "sunrise", "morning", "early morning", "daybreak", "rising sun", "morning light", "morning sun"),
-    "sunset": ("sunset", "sundown", "golden hour", "setting sun", "sunset light", "sunset colours", "evening sun",
-        "low sun", "sun sets"),
+    "morning": ("dawn", "sunrise", "morning", "early morning", "daybreak", "rising sun", "morning light",
+    "morning sun"), "sunset": ("sunset", "sundown", "golden hour", "setting sun", "sunset light", "sunset colours",
+        "evening sun", "low sun", "sun sets"),
     "dusk": ("dusk", "twilight", "blue hour", "evening", "evening light", "nightfall"),
     "night": ("night", "midnight", "nighttime", "night time", "night sky", "starry sky", "starry night",
         "starry night sky", "after dark", "dead of night"),
     "moonlight": ("moonlight", "moonlit", "full moon", "pale moonlight", "moonlit night", "under the moon"),
-    "overcast": ("overcast", "overcast sky", "cloudy", "cloudy sky", "cloudy day", "overcast day", "grey sky", "gray sky",
-        "grey daylight", "overcast light", "grey clouds", "heavy clouds"),
+    "overcast": ("overcast", "overcast sky", "cloudy", "cloudy sky", "cloudy day", "overcast day", "grey sky",
+        "gray sky", "grey daylight", "overcast light", "grey clouds", "heavy clouds"),
     "hard light": ("hard light", "harsh light", "hard shadows", "harsh shadows"),
     "soft light": ("soft light", "soft diffused light", "diffused light", "diffuse light", "flat light", "shadowless"),
     "high key": ("high key", "high key lighting"),
@@ -280,26 +286,26 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "close-up": ("close up", "closeup", "extreme close up", "extreme closeup", "macro", "macro shot", "macro lens",
         "tight shot", "detail shot", "close up shot", "tight close up"),
     "wide shot": ("wide shot", "extreme wide shot", "establishing shot", "aerial", "aerial shot", "aerial view",
-        "drone shot", "drone view", "drone footage", "aerial drone view", "aerial drone shot", "panorama", "panoramic view",
-        "long shot", "extreme long shot", "full body shot", "full shot", "satellite view", "wide aerial shot",
-        "wide establishing shot", "aerial tracking shot"),
+        "drone shot", "drone view", "drone footage", "aerial drone view", "aerial drone shot", "panorama",
+        "panoramic view", "long shot", "extreme long shot", "full body shot", "full shot", "satellite view",
+        "wide aerial shot", "wide establishing shot", "aerial tracking shot"),
     "wide-angle lens": ("wide angle", "wide angle lens", "ultra wide", "ultra wide lens", "ultra wide angle",
         "ultra wide angle lens", "fisheye", "fisheye lens", "fish eye", "wide lens", "wide angle shot"),
     "telephoto lens": ("telephoto", "telephoto lens", "long lens", "tele lens", "telephoto shot", "super telephoto"),
-    "static camera": ("static shot", "static camera", "locked off", "locked off shot", "locked off tripod shot", "tripod",
-        "tripod shot", "fixed camera", "stationary camera", "still camera", "static wide shot", "camera stays still",
+    "static camera": ("static shot", "static camera", "locked off", "locked off shot", "locked off tripod shot",
+        "tripod", "tripod shot", "fixed camera", "stationary camera", "still camera", "static wide shot", "camera stays still",
         "camera holds still", "camera is still", "camera does not move", "camera doesn't move", "camera never moves",
         "camera stays fixed"),
     "moving camera": ("tracking shot", "fast tracking shot", "aerial tracking shot", "following shot", "dolly shot",
-        "dolly in", "dolly out", "dolly zoom", "crane shot", "steadicam", "handheld", "handheld camera", "handheld shot",
-        "hand held", "whip pan", "panning shot", "slow pan", "pan left", "pan right", "orbiting shot", "slow orbit",
+        "dolly in", "dolly out", "dolly zoom", "crane shot", "steadicam", "handheld", "handheld camera",
+        "handheld shot", "hand held", "whip pan", "panning shot", "slow pan", "pan left", "pan right", "orbiting shot", "slow orbit",
         "orbit shot", "camera orbits", "camera orbiting", "camera circles", "camera circling", "camera follows",
         "camera following", "camera glides", "camera gliding", "camera flies", "camera flying", "camera moves",
         "camera moving", "camera pans", "camera panning", "camera tilts", "camera rotates", "camera rises",
         "camera descends", "camera sweeps", "camera spins", "camera shakes", "camera travels", "camera dollies",
         "camera arcs", "tracking camera", "arc shot", "camera tracks", "camera slowly orbits"),
-    "camera towards": ("push in", "pushes in", "camera pushes in", "slow push in", "zoom in", "zooms in", "slow zoom in",
-        "camera zooms in", "dolly in", "slow dolly in", "camera moves closer", "camera pushes", "crash zoom"),
+    "camera towards": ("push in", "pushes in", "camera pushes in", "slow push in", "zoom in", "zooms in",
+        "slow zoom in", "camera zooms in", "dolly in", "slow dolly in", "camera moves closer", "camera pushes", "crash zoom"),
     "camera away": ("pull back", "pulls back", "camera pulls back", "zoom out", "zooms out", "slow zoom out",
         "camera zooms out", "dolly out", "camera moves away", "pull out", "pulls out"),
     "from above": ("overhead", "overhead view", "overhead shot", "top down", "top down view", "top down shot",
@@ -307,9 +313,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "from below": ("low angle", "low angle shot", "worm's eye view", "from below", "low camera view"),
     "eye level": ("eye level", "eye level shot"),
     "high angle": ("high angle", "high angle shot"),
-    "shallow focus": ("shallow depth of field", "shallow focus", "bokeh", "blurred background", "out of focus background"),
-    "deep focus": ("deep focus", "everything in focus", "everything sharp", "everything is sharp", "deep depth of field",
-        "sharp from front to back"),
+    "shallow focus": ("shallow depth of field", "shallow focus", "bokeh", "blurred background",
+        "out of focus background"),
+    "deep focus": ("deep focus", "everything in focus", "everything sharp", "everything is sharp",
+        "deep depth of field", "sharp from front to back"),
     "slow motion": ("slow motion", "slow mo", "slomo", "high speed camera"),
     "time-lapse": ("time lapse", "timelapse", "hyperlapse", "fast motion", "sped up"),
     "flying camera": ("drone shot", "drone footage", "fpv", "flyover", "flythrough", "fly through", "fpv drone",
@@ -322,8 +329,8 @@ CONFLICTS: dict[str, tuple[tuple[str, str], ...]] = {
         *(("midday", other) for other in ("morning", "sunset", "dusk", *_NO_SUN)),
         *(("daylight", other) for other in _NO_SUN), *(("sunny", other) for other in (*_NO_SUN, "overcast")),
         *(("afternoon", other) for other in ("morning", *_NO_SUN)),
-        *(("morning", other) for other in ("sunset", "dusk", "night")), ("sunset", "night"), ("hard light", "soft light"),
-        ("high key", "low key"), ("black and white", "vivid colours"),
+        *(("morning", other) for other in ("sunset", "dusk", "night")), ("sunset", "night"),
+        ("hard light", "soft light"), ("high key", "low key"), ("black and white", "vivid colours"),
     ),
     "contradictory-optics": (
         ("close-up", "wide shot"), ("close-up", "wide-angle lens"), ("wide-angle lens", "telephoto lens"),

@@ -15,17 +15,18 @@ from filmwright.spec.brief import PARTS_OF_A_BRIEF, Brief, parse_brief
 
 __all__ = ["brief_of"]
 
-_PLACING = frozenset(
+_PLACING = general.word_set(
     """
-    in on at across along through down over under underneath inside near beside by beneath above outside around between
-    among amid against behind atop throughout onto
-    """.split()
+    in on at across along through down over under underneath inside near beside by beneath above outside around
+    between among amid against behind atop throughout onto
+    """
 )
-_WORN = frozenset(
+_WORN = general.word_set(
     """
-    jacket coat dress suit hat cap shirt sweater raincoat uniform gown armor armour apron robe scarf jeans glasses helmet
-    kimono cloak boots gloves tutu pyjamas overalls hoodie costume white black red blue green yellow
-    """.split()
+    jacket coat dress suit hat cap shirt sweater raincoat uniform gown armor armour apron robe scarf jeans
+    glasses helmet kimono cloak boots gloves tutu pyjamas overalls hoodie costume white black red blue green
+    yellow
+    """
 )
 _FRONT = frozenset(
     {"front", "back", "middle", "search", "pursuit", "circles", "place", "slow", "motion", "focus", "detail"}
@@ -41,8 +42,8 @@ _CAMERA = re.compile(
 )
 _LIGHT = re.compile(
     r"\b(?:light|lighting|lights|lit|sun|sunlight|sunshine|glow|glowing|shadows?|candlelight|lamp|lantern|backlit|neon"
-    r"|moonlight|daylight|rays|spotlights?|fluorescent|tungsten|overcast|hazy?|golden hour|blue hour|dawn|dusk|sunset|sunrise"
-    r"|noon|midday|midnight|night|morning|evening|afternoon|sky|twilight|sunny|chiaroscuro|volumetric)\b",
+    r"|moonlight|daylight|rays|spotlights?|fluorescent|tungsten|overcast|hazy?|golden hour|blue hour|dawn|dusk|sunset"
+    r"|sunrise|noon|midday|midnight|night|morning|evening|afternoon|sky|twilight|sunny|chiaroscuro|volumetric)\b",
     re.IGNORECASE,
 )
 _PLACES = re.compile(

@@ -1,7 +1,7 @@
 """Reads a prompt for the rules: who acts, what is done, which lights and optics are named, and where each stands.
 
-No tagger and no model: words are looked up in `general`, and a word's neighbours say whether "waves" is what the sea has
-or what a hand does. That is enough for the plain present tense that prompts are written in, and it answers at once.
+No tagger and no model: words are looked up in `general`, and a word's neighbours say whether "waves" is what the sea
+has or what a hand does. That is enough for the plain present tense that prompts are written in, and it answers at once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from filmwright.spec.words import Mention, Word, mentions, split_words
 __all__ = ["Actor", "Named", "Reading", "Verb", "is_common"]
 
 _IRREGULAR_ING = {"lying": "lie", "tying": "tie", "dying": "die", "panning": "pan"}
-_DETERMINERS = frozenset(
-    "a an the this that these those his her its their my your our some each every no any".split()
+_DETERMINERS = general.word_set(
+    "a an the this that these those his her its their my your our some each every no any"
 )
-_JOINS = frozenset("and or but".split())
-_SUBORDINATE = frozenset("while as when where who which that whose because".split())
+_JOINS = general.word_set("and or but")
+_SUBORDINATE = general.word_set("while as when where who which that whose because")
 _NOUNS = frozenset(
     {"lighting", "painting", "drawing", "building", "being"}
 )  # unless something is done to something
@@ -157,7 +157,7 @@ class Reading:
     def _verb(self, i: int) -> Verb | None:
         text, before, after = self._text(i), self._text(i - 1), self._text(i + 1)
         base, form = _verb_forms().get(text, ("", ""))
-        if text in _NOUNS and after not in _DETERMINERS | {"up", "on", "in"}:
+        if text in _NOUNS and after not in _DETERMINERS | {"up"}:
             return None
         if not base and _is_doing(text):
             base, form = text, "ing"  # of a verb that no list holds: "vacuuming"
@@ -197,8 +197,9 @@ class Reading:
         """Whether the next word can only be a verb in its base form, so that this one is its plural doer."""
         text = self._text(i)
         base, form = _verb_forms().get(text, ("", ""))
-        return form == "base" and base not in ("light", "look", "film", "park", "rock", "fire", "glass", "work", "paint", "open",
-            "close", "cool", "warm", "clean", "iron", "hand", "eye", "pilot", "duck", "fish", "cook", "train", "orbit", "face")  # fmt: skip
+        return form == "base" and base not in ("light", "look", "film", "park", "rock", "fire", "glass", "work",
+            "paint", "open", "close", "cool", "warm", "clean", "iron", "hand", "eye", "pilot", "duck", "fish", "cook",
+            "train", "orbit", "face")  # fmt: skip
 
     def _ends_plural(self, i: int) -> bool:
         text = self._text(i)
@@ -371,7 +372,7 @@ def _joined(prompt: str, found: list[Named]) -> list[Named]:
     return joined
 
 
-_COLLECTIVES = frozenset("flock school line row couple pair number herd".split())
+_COLLECTIVES = general.word_set("flock school line row couple pair number herd")
 
 
 def _ends_in_s(word: str) -> bool:

@@ -190,16 +190,17 @@ def _task(target: Target) -> str:
     if (vocabulary := target.vocabulary) is not None:
         part = vocabulary.part
         known = (
-            f" The model knows a small world only: subjects {', '.join(part.subjects)}; events {', '.join(part.events)}; "
-            f"settings {', '.join(part.settings)}; light {', '.join(part.lights)}; camera {', '.join(part.cameras)}; "
+            f" The model knows a small world only: subjects {', '.join(part.subjects)}; events "
+            f"{', '.join(part.events)}; settings {', '.join(part.settings)}; light {', '.join(part.lights)}; camera {', '.join(part.cameras)}; "
             f"at most {part.max_bodies} thing(s)."
         )
     return (
-        "You rewrite a prompt for a text-to-video model as a brief of one shot. Answer with one JSON object and nothing else. "
-        f"Its keys are {', '.join(PARTS_OF_A_BRIEF)}; each is a short phrase in plain English, or null. Together they are "
-        f"read as 'subject action setting, light, camera, lens, mood'. Keep what the author means. At most "
-        f"{target.actions} action(s) one after another, one or two subjects, one time of day, one lens, one camera move; only "
-        f"what can be seen; no negations; {MAX_PROMPT_LETTERS} letters in all at most.{known}"
+        "You rewrite a prompt for a text-to-video model as a brief of one shot. Answer with one JSON object and "
+        "nothing else. "
+        f"Its keys are {', '.join(PARTS_OF_A_BRIEF)}; each is a short phrase in plain English, or null. Together "
+        f"they are read as 'subject action setting, light, camera, lens, mood'. Keep what the author means. At most "
+        f"{target.actions} action(s) one after another, one or two subjects, one time of day, one lens, one camera move; "
+        f"only what can be seen; no negations; {MAX_PROMPT_LETTERS} letters in all at most.{known}"
     )
 
 

@@ -28,9 +28,9 @@ MOST_REWRITES = 24
 class PromptFinding:
     """One thing that is wrong: a stable code, how grave it is (`error`: the model refuses it), why, and where.
 
-    `start` and `end` are characters of the prompt, None where an option is meant. `rewrite` is the whole prompt with this
-    mended, None where only its author can; `option` is what to give instead ("--seconds 2"); `negative` is what belongs
-    into the negative prompt.
+    `start` and `end` are characters of the prompt, None where an option is meant. `rewrite` is the whole prompt with
+    this mended, None where only its author can; `option` is what to give instead ("--seconds 2"); `negative` is what
+    belongs into the negative prompt.
     """
 
     code: str

@@ -17,8 +17,8 @@ Severity = Literal["error", "warning"]
 @dataclass(frozen=True, kw_only=True)
 class Hit:
     """Where a rule fires: characters of the prompt (None: an option, not the words), why, the words it is about, and
-    the option that would do instead ("--size 256x160"), what belongs into the negative prompt, and how grave it is if not
-    as its rule says.
+    the option that would do instead ("--size 256x160"), what belongs into the negative prompt, and how grave it is if
+    not as its rule says.
     """
 
     why: str
