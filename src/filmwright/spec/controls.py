@@ -22,7 +22,8 @@ __all__ = [
 Easing = Literal["natural", "linear", "in", "out", "in-out"]
 EASINGS: tuple[Easing, ...] = ("natural", "linear", "in", "out", "in-out")
 """How a move spends its time: `natural` starts and ends gently but moves in every frame, as trained; `in` starts
-slowly, `out` ends slowly, `in-out` does both and stands still at either end. A list of poses is by nature where it says."""
+slowly, `out` ends slowly, `in-out` does both and stands still at either end. A list of poses is
+by nature where it says."""
 
 AXES = ("position", "pan", "tilt", "roll", "zoom")
 """What a list of poses may change."""

@@ -90,7 +90,9 @@ def _competing(reading: Reading, _: Target) -> Iterator[Hit]:
 def _two_leads(reading: Reading, _: Target, __: Hit) -> str | None:
     """The prompt with its first two subjects."""
     leads, prompt, words = reading.leads, reading.prompt, reading.words
-    if all(b.first - a.last <= 3 for a, b in pairwise(leads)):  # a list: "a cat, a dog and a parrot"
+    if all(b.first - a.last <= 3 for a, b in pairwise(leads)) and not any(
+        reading.action_of(a.last) for a in leads[:-1]
+    ):  # a list: "a cat, a dog and a parrot"
         return put(prompt, leads[0].end, leads[-1].end, f" and {prompt[leads[1].start : leads[1].end]}")
     text = prompt
     for actor in reversed(leads[2:]):
@@ -113,7 +115,7 @@ def _still(reading: Reading, target: Target) -> Iterator[Hit]:
     if target.vocabulary is not None:
         moves = "no-motion" not in analyse(reading.prompt, target.vocabulary).codes
     else:
-        moves = reading.says(*_MOVING) or any(v.base not in general.STATES for v in reading.verbs)
+        moves = reading.says(*_MOVING) or any(_moves(reading, v) for v in reading.verbs)
         moves = (
             moves or reading.says("time-lapse") or any(w.text in general.MOVING_NOUNS for w in reading.words)
         )
@@ -125,6 +127,12 @@ def _still(reading: Reading, target: Target) -> Iterator[Hit]:
             start=0,
             end=len(reading.prompt),
         )
+
+
+def _moves(reading: Reading, verb: Verb) -> bool:
+    """Whether it takes more than a still picture to show; sitting does not, sitting down does."""
+    after = reading.words[verb.at + 1].text if verb.at + 1 < len(reading.words) else ""
+    return verb.base not in general.STATES or after in ("up", "down", "away", "back", "around")
 
 
 def _with_motion(reading: Reading, target: Target, _: Hit) -> str | None:
@@ -267,7 +275,7 @@ def _sequence(reading: Reading) -> list[list[Verb]]:
         verb = verbs.get(i)
         if verb is None or meanwhile or camera:
             continue
-        doing = verb.base in general.MOTIONS or (i + 1 < len(words) and words[i + 1].text in ("down", "up"))
+        doing = _moves(reading, verb)
         if linked or not doing:
             linked = False
             continue

@@ -1,4 +1,4 @@
-"""Asks a chat endpoint to rewrite a prompt as a brief: any that speaks OpenAI's `/v1/chat/completions`, a local one, say.
+"""Asks a chat endpoint to rewrite a prompt as a brief: any that speaks `/v1/chat/completions`, a local one, say.
 
 Nothing needs it and nothing asks it unasked. What it answers is a stranger's text: it is read with a limit on size and
 time, must be a brief and nothing else, and passes the same check as a prompt that a person wrote. Redirections are not
@@ -191,7 +191,8 @@ def _task(target: Target) -> str:
         part = vocabulary.part
         known = (
             f" The model knows a small world only: subjects {', '.join(part.subjects)}; events "
-            f"{', '.join(part.events)}; settings {', '.join(part.settings)}; light {', '.join(part.lights)}; camera {', '.join(part.cameras)}; "
+            f"{', '.join(part.events)}; settings {', '.join(part.settings)}; light {', '.join(part.lights)}; "
+            f"camera {', '.join(part.cameras)}; "
             f"at most {part.max_bodies} thing(s)."
         )
     return (
@@ -199,8 +200,8 @@ def _task(target: Target) -> str:
         "nothing else. "
         f"Its keys are {', '.join(PARTS_OF_A_BRIEF)}; each is a short phrase in plain English, or null. Together "
         f"they are read as 'subject action setting, light, camera, lens, mood'. Keep what the author means. At most "
-        f"{target.actions} action(s) one after another, one or two subjects, one time of day, one lens, one camera move; "
-        f"only what can be seen; no negations; {MAX_PROMPT_LETTERS} letters in all at most.{known}"
+        f"{target.actions} action(s) one after another, one or two subjects, one time of day, one lens, one camera "
+        f"move; only what can be seen; no negations; {MAX_PROMPT_LETTERS} letters in all at most.{known}"
     )
 
 
