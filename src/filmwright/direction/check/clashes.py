@@ -112,10 +112,7 @@ def _negated(reading: Reading, _: Target) -> Iterator[Hit]:
         end = start + after.start() if after else len(plain)
         if match.group().lower() in ("no", "without"):  # "a man with no name rides into town"
             verbs = (reading.words[v.at].start for v in reading.verbs if v.form == "s")
-            end = min(
-                [end, *(at for at in verbs if plain[match.end() : at].strip())],
-                key=lambda at: (at < start, at),
-            )
+            end = min([end, *(at for at in verbs if plain[match.end() : at].strip())])
         end = start + len(plain[start:end].rstrip())
         until = end
         what = [w.text for w in split_words(plain[match.end() : end]) if w.text not in _SHOWING]

@@ -127,7 +127,8 @@ BODIES = word_set(
 IRREGULAR_PLURALS: dict[str, str] = {
     "men": "man", "women": "woman", "children": "child", "wolves": "wolf", "mice": "mouse", "geese": "goose",
     "oxen": "ox", "policemen": "policeman", "firemen": "fireman", "businessmen": "businessman", "elves": "elf",
-    "ladies": "lady", "babies": "baby", "puppies": "puppy", "families": "family", "fairies": "fairy", "ponies": "pony",
+    "ladies": "lady", "babies": "baby", "puppies": "puppy", "families": "family", "fairies": "fairy",
+        "ponies": "pony",
     "butterflies": "butterfly", "flies": "fly", "buses": "bus", "witches": "witch", "foxes": "fox",
     "fishermen": "fisherman", "taxis": "taxi", "heroes": "hero",
 }  # fmt: skip  # and "people", "sheep", "fish", "deer" are their own
@@ -247,7 +248,8 @@ SEQUENCE = word_set("then next afterwards finally later after before until once"
 """Words that put one thing after another in time."""
 
 TAKES: tuple[str, ...] = (
-    "time lapse", "timelapse", "hyperlapse", "transition", "transitions", "transitioning", "turns into", "turning into",
+    "time lapse", "timelapse", "hyperlapse", "transition", "transitions", "transitioning", "turns into",
+        "turning into",
     "turns to", "turning to", "fades into", "fading into", "fades to", "gives way to", "giving way to", "changes to",
     "changing to", "changes from", "changing from", "becomes", "becoming", "day to night", "night to day", "then",
     "until", "begins", "starts", "starting", "beginning", "ends", "ending", "to reveal", "revealing", "reveals",
@@ -275,7 +277,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "overcast": ("overcast", "overcast sky", "cloudy", "cloudy sky", "cloudy day", "overcast day", "grey sky",
         "gray sky", "grey daylight", "overcast light", "grey clouds", "heavy clouds"),
     "hard light": ("hard light", "harsh light", "hard shadows", "harsh shadows"),
-    "soft light": ("soft light", "soft diffused light", "diffused light", "diffuse light", "flat light", "shadowless"),
+    "soft light": ("soft light", "soft diffused light", "diffused light", "diffuse light", "flat light",
+        "shadowless"),
     "high key": ("high key", "high key lighting"),
     "low key": ("low key", "low key lighting", "pitch black", "pitch dark"),
     "black and white": ("black and white", "monochrome", "greyscale", "grayscale"),
@@ -294,12 +297,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "telephoto lens": ("telephoto", "telephoto lens", "long lens", "tele lens", "telephoto shot", "super telephoto"),
     "static camera": ("static shot", "static camera", "locked off", "locked off shot", "locked off tripod shot",
         "tripod", "tripod shot", "fixed camera", "stationary camera", "still camera", "static wide shot",
-        "camera stays still", "camera holds still", "camera is still", "camera does not move", "camera doesn't move", "camera never moves",
+        "camera stays still", "camera holds still", "camera is still", "camera does not move",
+        "camera doesn't move", "camera never moves",
         "camera stays fixed"),
     "moving camera": ("tracking shot", "fast tracking shot", "aerial tracking shot", "following shot", "dolly shot",
         "dolly in", "dolly out", "dolly zoom", "crane shot", "steadicam", "handheld", "handheld camera",
-        "handheld shot", "hand held", "whip pan", "panning shot", "slow pan", "pan left", "pan right", "orbiting shot",
-        "slow orbit", "orbit shot", "camera orbits", "camera orbiting", "camera circles", "camera circling", "camera follows",
+        "handheld shot", "hand held", "whip pan", "panning shot", "slow pan", "pan left", "pan right",
+        "orbiting shot",
+        "slow orbit", "orbit shot", "camera orbits", "camera orbiting", "camera circles", "camera circling",
+        "camera follows",
         "camera following", "camera glides", "camera gliding", "camera flies", "camera flying", "camera moves",
         "camera moving", "camera pans", "camera panning", "camera tilts", "camera rotates", "camera rises",
         "camera descends", "camera sweeps", "camera spins", "camera shakes", "camera travels", "camera dollies",
