@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from filmwright.cli.main import run
@@ -37,6 +39,47 @@ from filmwright.world.cameras import TARGET, camera_path
 from filmwright.world.poses import pose_path
 from filmwright.world.rays import camera_channels
 
+WORDS = st.sampled_from(
+    [
+        "keyframes",
+        "camera",
+        "brush",
+        "prefix",
+        "kling",
+        "runway",
+        "at",
+        "image",
+        "move",
+        "amount",
+        "easing",
+        "poses",
+        "eye",
+        "strokes",
+        "freeze",
+        "tracks",
+        "polygon",
+        "mask",
+        "trajectory",
+        "origin",
+        "clip",
+        "num_frames",
+        "camera_control",
+        "type",
+        "config",
+        "zoom",
+        "pan",
+        "dynamic_masks",
+        "static_mask",
+        "trajectories",
+        "director",
+        "motion_brush",
+        "promptImage",
+        "horizontal",
+        "x",
+        "y",
+        "other",
+    ]
+)
 SHAPE = VideoShape(width=256, height=160, num_frames=33, fps=16)
 LAST = 32
 FULL = load_card("pocket").model_copy(
@@ -267,6 +310,29 @@ def test_times_places_and_files_as_a_person_writes_them(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_said_in_one_line(data: dict[str, Any], said: str, tmp_path: Path) -> None:
     assert said in refused(data, tmp_path)
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers(-99, 99)
+    | st.text(max_size=5)
+    | st.sampled_from(["simple", "a.png"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(WORDS, JUNK, max_size=4))
+def test_any_data_is_resolved_or_refused(data: dict[str, Any]) -> None:
+    said = ""
+    try:
+        for control in resolved(data):
+            assert isinstance(control, Keyframe | CameraPath | MotionBrush | Prefix)
+    except (BadRequest, MediaError) as error:
+        said = str(error)
+    assert "\n" not in said
 
 
 def kling(**config: float) -> CameraPath:

@@ -137,7 +137,10 @@ class Controls(_Written):
     runway: Mapping[str, Any] | None = None
 
     def resolve(self, shape: VideoShape, folder: Path | str = ".") -> tuple[Control, ...]:
-        """The controls of a request for a clip of this shape; files are looked for in `folder`.
+        """The controls of a request for a clip of this shape; files are looked for in `folder`, or where they say.
+
+        Whoever wrote the controls names the files that are read: a server resolves its own uploads, not a client's
+        paths.
 
         Raises:
             BadRequest: a time past the end, a place outside the picture, something that no control says.

@@ -106,17 +106,17 @@ def from_runway(data: Mapping[str, Any], shape: VideoShape, folder: Path) -> dic
         _only(sliders, tuple(RUNWAY_AXES), "director")
         axes = {RUNWAY_AXES[k]: _number(v, 100, f"director {k}") / 50 for k, v in sliders.items()}
         made["camera"] = _camera(axes, shape)
-    if regions := data.get("motion_brush"):
+    if regions := _mappings(data.get("motion_brush") or (), "motion_brush"):
         if len(regions) > RUNWAY_REGIONS:
             raise BadRequest(f"{len(regions)} regions: Runway's motion brush has {RUNWAY_REGIONS} at most")
-        made["brush"] = {"strokes": [_runway_stroke(region) for region in _mappings(regions, "motion_brush")]}
+        made["brush"] = {"strokes": [_runway_stroke(region) for region in regions]}
     return made
 
 
 def _kling_camera(control: Any, shape: VideoShape) -> dict[str, Any]:
     _only(control, ("type", "config"), "camera_control")
     kind = control.get("type") or "simple"
-    if kind in KLING_MOVES:
+    if isinstance(kind, str) and kind in KLING_MOVES:
         return _camera(KLING_MOVES[kind], shape)
     if kind != "simple":
         raise BadRequest(
@@ -165,9 +165,10 @@ def _pose(axes: Axes, side: float) -> dict[str, Any]:
 
 def _kling_strokes(masks: Any, folder: Path) -> list[dict[str, Any]]:
     strokes = []
-    if len(masks) > KLING_MASKS:
-        raise BadRequest(f"{len(masks)} dynamic_masks: Kling takes {KLING_MASKS} at most")
-    for mask in _mappings(masks, "dynamic_masks"):
+    listed = _mappings(masks, "dynamic_masks")
+    if len(listed) > KLING_MASKS:
+        raise BadRequest(f"{len(listed)} dynamic_masks: Kling takes {KLING_MASKS} at most")
+    for mask in listed:
         _only(mask, ("mask", "trajectories"), "dynamic_masks")
         path = _path(mask.get("mask"), "mask")
         width, height = check_image(folder / path)
@@ -205,7 +206,7 @@ def _only(data: Any, keys: tuple[str, ...], what: str) -> None:
 
 
 def _mappings(items: Any, what: str) -> list[Mapping[str, Any]]:
-    if isinstance(items, str | Mapping) or not all(isinstance(item, Mapping) for item in items):
+    if not isinstance(items, list | tuple) or not all(isinstance(item, Mapping) for item in items):
         raise BadRequest(f"{what} is a list of mappings")
     return list(items)
 
