@@ -162,6 +162,15 @@ def test_limits_of_a_model_are_those_of_generate() -> None:
     assert again.findings == ()
 
 
+def test_the_head_of_the_subject_is_what_must_be_seen() -> None:
+    assert check("A future where people ride bicycles", model=OPEN).codes == ()  # people stand for it
+    assert "too-abstract" in check("A future where everything is possible", model=OPEN).codes
+    assert "too-abstract" in check("Love and betrayal in a mansion, the camera pushes in", model=OPEN).codes
+    assert check("A statue of liberty falls into the sea", model=OPEN).codes == ()
+    assert check("A mood of quiet joy fills the rain-soaked window, drops run down", model=OPEN).codes == ()
+    assert check("Vincent is painting in his room", model=OPEN).codes == ()
+
+
 def test_more_time_takes_more_actions() -> None:
     prompt = "A woman opens the door and then runs to the window"
     assert check(prompt, model=OPEN, seconds=2).codes == ("many-actions",)

@@ -17,6 +17,7 @@ __all__ = ["CONTENT"]
 
 _MOVING = ("moving camera", "camera towards", "camera away", "flying camera")
 _CAMERA_WORDS = frozenset({"camera", "drone", "shot", "lens", "view"})
+_NOUN_ENDS = general.PREPOSITIONS | {"where", "that", "which", "who", "when"}
 _CHAIN = {
     "falls": {"bounces", "rolls", "slides", "lands", "stops", "spins"},
     "hits": {"topples", "shatters", "bounces"},
@@ -34,10 +35,10 @@ def _abstract(reading: Reading, _: Target) -> Iterator[Hit]:
     verbs = {v.at for v in reading.verbs}
     heads: list[int] = []
     for i in range(first, len(words)):
-        ends = words[i].is_sign or i in verbs or words[i].text in general.PREPOSITIONS | {"and", "of"}
-        if ends and i > first:
+        over = words[i].is_sign or i in verbs or words[i].text in _NOUN_ENDS
+        if i > first and (over or words[i].text == "and"):
             heads.append(i - 1)
-        if words[i].is_sign or i in verbs or (words[i].text in general.PREPOSITIONS | {"of"}):
+        if over:
             break
     else:
         heads.append(len(words) - 1)

@@ -157,7 +157,7 @@ class Reading:
     def _verb(self, i: int) -> Verb | None:
         text, before, after = self._text(i), self._text(i - 1), self._text(i + 1)
         base, form = _verb_forms().get(text, ("", ""))
-        if text in _NOUNS and after not in _DETERMINERS | {"up"}:
+        if text in _NOUNS and before not in ("is", "are") and after not in _DETERMINERS | {"up"}:
             return None
         if not base and _is_doing(text):
             base, form = text, "ing"  # of a verb that no list holds: "vacuuming"
