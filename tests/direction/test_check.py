@@ -175,6 +175,11 @@ def test_more_time_takes_more_actions() -> None:
     prompt = "A woman opens the door and then runs to the window"
     assert check(prompt, model=OPEN, seconds=2).codes == ("many-actions",)
     assert check(prompt, model=OPEN, seconds=5).codes == ()
+    told = "A man walks in. He sits down. He opens a letter"
+    assert check(told, model=OPEN).codes == ("many-actions",)
+    assert check(told, model=OPEN).fixed == "A man walks in. He sits down."
+    assert check("Waves crash. Dust rises. The wind blows", model=OPEN).codes == ()
+    assert check("She walks down a street. She walks slowly. She walks away", model=OPEN).codes == ()
 
 
 def test_a_model_that_wants_a_picture_is_not_reproached_for_it() -> None:

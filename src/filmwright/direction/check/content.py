@@ -17,6 +17,8 @@ __all__ = ["CONTENT"]
 
 _MOVING = ("moving camera", "camera towards", "camera away", "flying camera")
 _CAMERA_WORDS = frozenset({"camera", "drone", "shot", "lens", "view"})
+_MEANWHILE = general.word_set("while as when where who which that whose because")
+_SAME_AGAIN = general.word_set("he she it they then next finally afterwards")
 _NOUN_ENDS = general.PREPOSITIONS | {"where", "that", "which", "who", "when"}
 _CHAIN = {
     "falls": {"bounces", "rolls", "slides", "lands", "stops", "spins"},
@@ -235,52 +237,32 @@ def _only_two(reading: Reading, _: Target, hit: Hit) -> str | None:
 
 
 def _sequence(reading: Reading) -> list[list[Verb]]:
-    """Verbs one after another, a list for each subject; what happens meanwhile is left out."""
+    """Verbs one after another, a list for each subject; what happens meanwhile, and what is done again, is left out."""
     words, verbs = reading.words, {v.at: v for v in reading.verbs}
-    starts = {a.first: a for a in reading.leads}
+    others = {a.first for a in reading.leads[1:]}
     chains: list[list[Verb]] = [[]]
-    meanwhile = camera = linked = False
-    after_marker = False
+    meanwhile = camera = linked = then = False
     for i, word in enumerate(words):
         if word.is_sign:
-            meanwhile, camera, linked = False, False, False
-            after_marker = False
-            if word.text in ".;!?":
+            meanwhile = camera = linked = then = False
+            goes_on = i + 1 < len(words) and words[i + 1].text in _SAME_AGAIN  # "He sits down. He drinks."
+            if word.text in ".;!?" and not goes_on:
                 chains.append([])
             continue
-        if (
-            i in starts
-            and chains[-1]
-            and not after_marker
-            and starts[i].first > 0
-            and starts[i] is not reading.leads[0]
-        ):
+        if i in others and chains[-1] and not then:
             chains.append([])
-        after_that = word.text == "that" and i > 0 and words[i - 1].text == "after"
-        if not after_that and word.text in (
-            "while",
-            "as",
-            "when",
-            "where",
-            "who",
-            "which",
-            "that",
-            "whose",
-            "because",
-        ):
+        if word.text in _MEANWHILE and not (word.text == "that" and words[i - 1].text == "after"):
             meanwhile = True
         if word.text in ("then", "next", "afterwards", "finally", "and"):
-            meanwhile, after_marker = False, after_marker or word.text != "and"
+            meanwhile, then = False, then or word.text != "and"
         if word.text in _CAMERA_WORDS and i not in verbs:
             camera = True
         verb = verbs.get(i)
         if verb is None or meanwhile or camera:
             continue
-        doing = _moves(reading, verb)
-        if linked or not doing:
+        if linked or not _moves(reading, verb):
             linked = False
-            continue
-        if verb.form in ("s", "base") or after_marker:
+        elif (verb.form in ("s", "base") or then) and all(v.base != verb.base for v in chains[-1]):
             chains[-1].append(verb)
             linked = verb.base in general.LINKING
     return chains
@@ -291,7 +273,7 @@ def _many(reading: Reading, target: Target) -> Iterator[Hit]:
     if target.vocabulary is not None:
         yield from _many_events(reading, allowed, target)
         return
-    chain = max(_merged(_sequence(reading)), key=len)
+    chain = max(_sequence(reading), key=len)
     if len(chain) > allowed:
         said = tuple(reading.words[v.at].text for v in chain)
         yield Hit(
@@ -301,11 +283,6 @@ def _many(reading: Reading, target: Target) -> Iterator[Hit]:
             end=reading.words[chain[-1].at].end,
             words=said,
         )
-
-
-def _merged(chains: list[list[Verb]]) -> list[list[Verb]]:
-    """Sentences of one subject are one sequence; where several act, each has its own."""
-    return chains if len(chains) < 2 else [*chains, []]
 
 
 def _many_events(reading: Reading, allowed: int, target: Target) -> Iterator[Hit]:
