@@ -35,7 +35,10 @@ class Target:
     @property
     def length(self) -> float:
         """Seconds that the clip will play, as far as they can be made."""
-        own = self.card.num_frames / self.card.fps
+        card = self.card
+        own = card.num_frames / (
+            card.fps if self.fps is None else min(max(self.fps, card.min_fps), card.max_fps)
+        )
         if self.seconds is None or not 0 < self.seconds < float("inf"):
             return own
         return min(self.seconds, self.card.max_frames / self.card.min_fps)
