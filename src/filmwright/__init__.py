@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from filmwright.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from filmwright.direction.check.report import PromptCheck, PromptFinding, check
     from filmwright.engine.api import generate
     from filmwright.engine.build_request import build_request
     from filmwright.engine.sidecar import Sidecar, read_sidecar
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
         Keyframe,
         LoraRef,
         MotionBrush,
+        Pose,
         Prefix,
+        Region,
         Request,
+        Stroke,
         Track,
     )
     from filmwright.spec.shapes import LatentShape, VideoShape
@@ -61,17 +65,23 @@ __all__ = [
     "MediaError",
     "ModelCard",
     "MotionBrush",
+    "Pose",
     "Prefix",
     "Progress",
+    "PromptCheck",
+    "PromptFinding",
+    "Region",
     "Request",
     "Sidecar",
     "Started",
+    "Stroke",
     "Track",
     "VideoShape",
     "Warned",
     "WeightsError",
     "__version__",
     "build_request",
+    "check",
     "generate",
     "load_card",
     "read_sidecar",
@@ -79,6 +89,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "filmwright.direction.check.report": ("PromptCheck", "PromptFinding", "check"),
     "filmwright.engine.build_request": ("build_request",),
     "filmwright.engine.api": ("generate",),
     "filmwright.engine.sidecar": ("Sidecar", "read_sidecar"),
@@ -100,8 +111,11 @@ _HOMES = {
         "Keyframe",
         "LoraRef",
         "MotionBrush",
+        "Pose",
         "Prefix",
+        "Region",
         "Request",
+        "Stroke",
         "Track",
     ),
     "filmwright.spec.shapes": ("LatentShape", "VideoShape"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,8 @@ from filmwright.spec.errors import BadRequest
 from filmwright.spec.plan import parse_memory
 
 if TYPE_CHECKING:
-    from filmwright.spec.request import Request
+    from filmwright.spec.request import Control, Request
+    from filmwright.spec.shapes import VideoShape
 
 __all__ = ["generate", "output_paths"]
 
@@ -50,6 +52,7 @@ def generate(
     image: options.Image = None,
     last_image: options.LastImage = None,
     camera: options.Camera = None,
+    controls: options.Controls = None,
     lora: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,6 +115,7 @@ def generate(
         camera=camera,
         loras=lora,
         cache=cache,
+        controls=None if controls is None else controls_of(controls),
         base=earlier.request if earlier else None,
     )
     if out is None:
@@ -178,6 +182,14 @@ def generate(
         leave()
     if as_json and is_first():
         typer.echo(json.dumps({"clips": results}, ensure_ascii=False))
+
+
+def controls_of(path: Path) -> Callable[[VideoShape], tuple[Control, ...]]:
+    """What makes a file's controls once the clip's shape is known; files that it names are looked for beside it."""
+    from filmwright.direction.controls import read_controls
+
+    controls = read_controls(path)
+    return lambda shape: controls.resolve(shape, path.parent)
 
 
 def check_gpus(count: int, device: str, request: Request) -> None:

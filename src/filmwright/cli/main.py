@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from filmwright.cli.check import check
 from filmwright.cli.evaluate import evaluate
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(generate)
+app.command()(check)
 app.command()(plan)
 app.command()(resume)
 app.command()(evaluate)

@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "Aspect",
     "Camera",
+    "Controls",
     "Device",
     "Frames",
     "Image",
@@ -34,6 +35,10 @@ Image = Annotated[Path | None, typer.Option("--image", metavar="PICTURE", help="
 LastImage = Annotated[Path | None, typer.Option("--last-image", metavar="PICTURE", help="The last frame.")]
 Camera = Annotated[
     str | None, typer.Option("--camera", metavar="MOVE", help="A camera move, such as push-in.")
+]
+Controls = Annotated[
+    Path | None,
+    typer.Option("--controls", metavar="FILE.json", help="Keyframes, camera path, motion brush, prefix."),
 ]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="See `filmwright models`.")]
 Weights = Annotated[

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from filmwright.engine.check_controls import check_controls, check_name
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
 from filmwright.spec.errors import BadRequest
@@ -25,11 +25,9 @@ from filmwright.spec.request import (
     ImageRef,
     Keyframe,
     LoraRef,
-    MotionBrush,
-    Prefix,
     Request,
 )
-from filmwright.spec.shapes import TEMPORAL_FACTOR
+from filmwright.spec.shapes import TEMPORAL_FACTOR, VideoShape
 from filmwright.spec.words import mentions
 from filmwright.weights.card import ModelCard, load_card
 
@@ -73,6 +71,7 @@ def build_request(
     camera: str | None = None,
     loras: Iterable[str | Path] | None = None,
     cache: float | None = None,
+    controls: Iterable[Control] | Callable[[VideoShape], Iterable[Control]] | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -95,6 +94,8 @@ def build_request(
         camera: a named camera move on the model's card; if None, the one that a new prompt names, if it names one.
         loras: LoRA files, each as PATH, PATH=WEIGHT or, for one of two experts, PATH=WEIGHT@high or @low.
         cache: how little a step may change to be saved, 0 to 1; 0 is exact.
+        controls: keyframes, a camera path, a motion brush, a prefix; or what makes them once the clip's shape is known.
+            One takes the place of the base's of its kind, a keyframe of the one at its frame.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -120,6 +121,10 @@ def build_request(
         num_frames = _frames_for(seconds, rate, card)
     length = _given(num_frames, base.num_frames if base else card.num_frames)
     pictures = {at: path for at, path in ((0, image), (length - 1, last_image)) if path is not None}
+    shape = VideoShape(width=width, height=height, num_frames=length, fps=rate)
+    given = () if controls is None else tuple(controls(shape) if callable(controls) else controls)
+    placed = any(isinstance(control, CameraPath) for control in given)
+    named = camera or (None if placed else _named_camera(prompt, card))
     request = Request.model_construct(  # checked next, in our words; then once more by the types
         model=card.name,
         prompt=_tidy(prompt if prompt is not None else base.prompt if base else ""),
@@ -132,7 +137,7 @@ def build_request(
         steps=_given(steps, base.steps if base else card.steps),
         guidance=_given(guidance, base.guidance if base else card.guidance),
         sampler=_given(sampler, base.sampler if base else card.sampler),
-        controls=_controls(pictures, camera or _named_camera(prompt, card), base.controls if base else ()),
+        controls=_controls(pictures, named, _replaced(base.controls if base else (), given)),
         loras=(base.loras if base else ())
         if loras is None
         else tuple(parse_lora(str(text)) for text in loras),
@@ -173,8 +178,8 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
             f"guidance {request.guidance:g} is out of range: model {card.name!r} takes 0 to {card.max_guidance:g}, "
             f"{card.guidance:g} by default"
         )
-    _check_name("sampler", request.sampler, card.samplers)
-    _check_controls(request, card)
+    check_name("sampler", request.sampler, card.samplers)
+    check_controls(request, card)
     _check_loras(request, card)
     if request.cache and card.family != "wan":
         raise BadRequest(f"model {card.name!r} takes no --cache: its steps are few and quick")
@@ -306,6 +311,13 @@ def _controls(
     return tuple(kept)
 
 
+def _replaced(base: tuple[Control, ...], given: tuple[Control, ...]) -> tuple[Control, ...]:
+    """The base's controls but for those that others are given for."""
+    slots = {(c.kind, c.at if isinstance(c, Keyframe) else None) for c in given}
+    kept = (c for c in base if (c.kind, c.at if isinstance(c, Keyframe) else None) not in slots)
+    return (*kept, *given)
+
+
 def _check_text(what: str, text: str) -> None:
     if len(text) > MAX_PROMPT_LETTERS:
         raise BadRequest(f"the {what} has {len(text)} letters: the limit is {MAX_PROMPT_LETTERS}; shorten it")
@@ -359,47 +371,6 @@ def _check_frames(num_frames: int, card: ModelCard) -> None:
         )
 
 
-def _check_name(what: str, name: str, names: Iterable[str]) -> None:
-    names = tuple(names)
-    if name in names:
-        return
-    near = get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? There" if near else "there"
-    raise BadRequest(f"unknown {what} {name!r}: {hint} is {', '.join(names)}")
-
-
-def _check_controls(request: Request, card: ModelCard) -> None:
-    for control in request.controls:
-        if control.kind not in card.controls:
-            raise BadRequest(
-                f"model {card.name!r} takes no {control.kind}: it takes {', '.join(card.controls) or 'words alone'}"
-            )
-        match control:
-            case Keyframe(at=at, image=image):
-                if at >= request.num_frames:
-                    raise BadRequest(
-                        f"a keyframe at frame {at} is past the end: {request.num_frames} frames end at "
-                        f"{request.num_frames - 1}"
-                    )
-                check_image(image.path)
-                _check_same(image)
-            case CameraPath(move=move):
-                _check_name("camera move", move, card.cameras)
-            case Prefix(clip=clip, num_frames=num_frames):
-                if num_frames >= request.num_frames:
-                    raise BadRequest(
-                        f"a prefix of {num_frames} frames leaves nothing to make of {request.num_frames}: shorten it"
-                    )
-                _check_same(clip)
-            case MotionBrush():
-                starts = [
-                    other for other in request.controls if isinstance(other, Keyframe) and other.at == 0
-                ]
-                if not starts:
-                    raise BadRequest("a motion brush needs a picture to move: give a keyframe at frame 0")
-    _check_pictures(request, card)
-
-
 def _check_loras(request: Request, card: ModelCard) -> None:
     if request.loras and card.family == "pocket":
         raise BadRequest(f"model {card.name!r} takes no LoRA: the models of the Wan family do")
@@ -414,28 +385,3 @@ def _check_loras(request: Request, card: ModelCard) -> None:
             raise BadRequest(
                 f"LoRA {lora.path} has changed since the request was made: restore it or give it anew with --lora"
             )
-
-
-def _check_pictures(request: Request, card: ModelCard) -> None:
-    """See that a model which is made for certain pictures gets those, and no others."""
-    last = request.num_frames - 1
-    given = {control.at for control in request.controls if isinstance(control, Keyframe)}
-    needs = {
-        "first": ({0}, "a first picture (--image)"),
-        "first_and_last": ({0, last}, "a first and a last picture (--image and --last-image)"),
-    }
-    if card.pictures in needs:
-        wanted, said = needs[card.pictures]
-        if given != wanted:
-            raise BadRequest(f"model {card.name!r} needs {said} and no other, not {len(given)} pictures")
-    elif card.pictures == "first_or_none" and given - {0}:
-        raise BadRequest(f"model {card.name!r} takes a first picture or none, not one at frame {max(given)}")
-
-
-def _check_same(image: ImageRef) -> None:
-    found = digest_file(image.path)
-    if found != image.digest:
-        raise BadRequest(
-            f"{image.path} has changed since the request was made (digest {found[:12]}, was {image.digest[:12]}): "
-            "restore it or give it anew with --image"
-        )

@@ -9,16 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from filmwright.engine.strokes import brush_tracks
 from filmwright.media.files import digest_file
 from filmwright.media.image import load_image
 from filmwright.media.video import read_video
 from filmwright.models.dit import CAMERA, CONTROL_CHANNELS
 from filmwright.models.vae import GROUP
 from filmwright.spec.errors import BadRequest
-from filmwright.spec.request import CameraPath, Keyframe, MotionBrush, Prefix, Request, Track
+from filmwright.spec.request import CameraPath, Keyframe, MotionBrush, Prefix, Request
 from filmwright.spec.shapes import LatentShape
 from filmwright.weights.backbone import Backbone
 from filmwright.world.cameras import camera_path
+from filmwright.world.poses import pose_path
 from filmwright.world.rays import camera_channels
 
 __all__ = ["Conditions", "prepare"]
@@ -68,13 +70,13 @@ def prepare(request: Request, backbone: Backbone) -> Conditions:
                 latents = _encode(_last_frames(clip.path, clip.digest, count, request), backbone)
                 known[:, :, : latents.shape[2]] = latents
                 given[: latents.shape[2]] = True
-            case CameraPath(move=move, amount=amount):
-                controls[:, :CAMERA] = _camera(move, amount, request, shape).to(known)
+            case CameraPath():
+                controls[:, :CAMERA] = _camera(control, request, shape).to(known)
             case MotionBrush():
                 pass  # drawn below, when the first frame is known
     for control in request.controls:
         if isinstance(control, MotionBrush):
-            controls[:, CAMERA:] = _tracks(control.tracks, known, shape)
+            controls[:, CAMERA:] = _tracks(control, known, request, shape)
     keyframes = torch.stack([z for _, z in later], dim=1) if later else None
     times = torch.tensor([t for t, _ in later], device=backbone.device) if later else None
     return Conditions(known=known, given=given, controls=controls, keyframes=keyframes, key_times=times)
@@ -104,27 +106,28 @@ def _last_frames(path: str, digest: str, count: int, request: Request) -> NDArra
     return frames[-count:]
 
 
-def _camera(move: str, amount: float, request: Request, shape: LatentShape) -> Tensor:
-    """Camera channels of a named move [1, 26, t, h, w]."""
-    path = camera_path(move, request.num_frames, amount=amount)
-    channels = camera_channels(path, shape.height, shape.width, stride=GROUP)
+def _camera(path: CameraPath, request: Request, shape: LatentShape) -> Tensor:
+    """Camera channels [1, 26, t, h, w] of a named move or a list of poses."""
+    if path.move is not None:
+        poses = camera_path(path.move, request.num_frames, amount=path.amount, easing=path.easing)
+    else:
+        poses = pose_path(path.poses, request.num_frames, easing=path.easing)
+    channels = camera_channels(poses, shape.height, shape.width, stride=GROUP)
     return torch.from_numpy(channels).transpose(0, 1)[None]
 
 
-def _tracks(tracks: tuple[Track, ...], known: Tensor, shape: LatentShape) -> Tensor:
-    """Brush strokes as control channels [1, 17, t, h, w]: the first frame's latent, put where each track goes."""
+def _tracks(brush: MotionBrush, known: Tensor, request: Request, shape: LatentShape) -> Tensor:
+    """A motion brush as control channels [1, 17, t, h, w]: the first frame's latent, put where each track goes."""
     result = torch.zeros((1, shape.channels + 1, shape.num_frames, shape.height, shape.width)).to(known)
-
-    def cell(x: float, y: float) -> tuple[int, int]:
-        return min(int(y * shape.height), shape.height - 1), min(int(x * shape.width), shape.width - 1)
-
-    for track in tracks:
-        frames, xs, ys = (np.array(v, dtype=float) for v in zip(*track.points, strict=True))
-        start = cell(xs[0], ys[0])
-        for t in range(shape.num_frames):
-            at = t * GROUP
-            if frames[0] <= at <= frames[-1]:
-                y, x = cell(float(np.interp(at, frames, xs)), float(np.interp(at, frames, ys)))
-                result[0, :-1, t, y, x] = known[0, :, 0, start[0], start[1]]
-                result[0, -1, t, y, x] = 1
+    frames = [t * GROUP for t in range(shape.num_frames)]
+    size = request.width, request.height
+    for (row, column), places in brush_tracks(brush, shape.height, shape.width, frames, size):
+        for t, (x, y) in enumerate(places):
+            if 0 <= x <= 1 and 0 <= y <= 1:  # false where the track has left the picture, or is none
+                there = (
+                    min(int(y * shape.height), shape.height - 1),
+                    min(int(x * shape.width), shape.width - 1),
+                )
+                result[0, :-1, t, *there] = known[0, :, 0, row, column]
+                result[0, -1, t, *there] = 1
     return result

@@ -11,6 +11,7 @@ __all__ = [
     "FilmwrightError",
     "HubError",
     "MediaError",
+    "RefineError",
     "WeightsError",
     "listed",
 ]
@@ -39,6 +40,13 @@ class MediaError(FilmwrightError):
     """A picture, video or folder that cannot be read or written."""
 
     code = "media"
+
+
+class RefineError(FilmwrightError):
+    """A chat endpoint that was asked to rewrite a prompt cannot be reached, or answers what is no brief."""
+
+    code = "refine"
+    exit_code = 3
 
 
 class WeightsError(FilmwrightError):

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from filmwright.spec.controls import (
+    CameraPath,
+    Control,
+    Frozen,
+    ImageRef,
+    Keyframe,
+    MotionBrush,
+    Pose,
+    Prefix,
+    Region,
+    Stroke,
+    Track,
+    without_defaults,
+)
 from filmwright.spec.shapes import VideoShape
 
 __all__ = [
@@ -17,65 +31,15 @@ __all__ = [
     "Keyframe",
     "LoraRef",
     "MotionBrush",
+    "Pose",
     "Prefix",
+    "Region",
     "Request",
+    "Stroke",
     "Track",
 ]
 
 REQUEST_VERSION: Literal[1] = 1
-
-
-class Frozen(BaseModel):
-    """Base of all data types that come from files, HTTP or the command line: immutable, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ImageRef(Frozen):
-    """A picture or clip on disk: where it was, and the BLAKE3 digest (hex) of its bytes, which is what counts."""
-
-    path: str
-    digest: str
-
-
-class Keyframe(Frozen):
-    """The clip shows this picture at this frame (0 is the first)."""
-
-    kind: Literal["keyframe"] = "keyframe"
-    at: int = Field(ge=0)
-    image: ImageRef
-
-
-class CameraPath(Frozen):
-    """A named camera move; `amount` 1 is the move as trained."""
-
-    kind: Literal["camera"] = "camera"
-    move: str
-    amount: float = Field(default=1.0, ge=0.0, le=2.0)
-
-
-class Track(Frozen):
-    """A point that moves: (frame, x, y) with x and y from 0 to 1, origin top left."""
-
-    points: tuple[tuple[int, float, float], ...]
-
-
-class MotionBrush(Frozen):
-    """What starts at each track's first point follows the track; needs a keyframe at 0."""
-
-    kind: Literal["brush"] = "brush"
-    tracks: tuple[Track, ...]
-
-
-class Prefix(Frozen):
-    """The clip goes on from the last frames of this one."""
-
-    kind: Literal["prefix"] = "prefix"
-    clip: ImageRef
-    num_frames: int = Field(ge=1)
-
-
-Control = Annotated[Keyframe | CameraPath | MotionBrush | Prefix, Field(discriminator="kind")]
 
 
 class LoraRef(Frozen):
@@ -119,11 +83,14 @@ class Request(Frozen):
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON less the places of files, whose own digests say which they are."""
-        places: dict[str, Any] = {"controls": {"__all__": {"image": {"path"}, "clip": {"path"}}}}
-        places["loras"] = {"__all__": {"path"}} if self.loras else True  # none: as before there were any
+        whole = self.model_dump(mode="json")
+        whole["controls"] = [without_defaults(control) for control in whole["controls"]]
+        whole["loras"] = [{k: v for k, v in lora.items() if k != "path"} for lora in whole["loras"]]
+        if not self.loras:  # as before there were any
+            del whole["loras"]
         if not self.cache:
-            places["cache"] = True
-        return hashlib.sha256(_compact(self.model_dump(mode="json", exclude=places)).encode()).hexdigest()
+            del whole["cache"]
+        return hashlib.sha256(_compact(whole).encode()).hexdigest()
 
 
 def _compact(value: object) -> str:

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from filmwright.spec.inflection import inflect, lemma
 from filmwright.spec.lexicon import ADVERBS, ARTICLES, EVENT_OF, LEXICON, STOP_WORDS
@@ -227,7 +227,7 @@ def analyse(prompt: str, known: PromptVocabulary) -> PromptReport:
         attributes["event"] = [event]
     plain = in_known_words(prompt, known.words)
     unknown = tuple(dict.fromkeys(w.text for w in split_words(plain) if not is_known(w, known.words)))
-    nearest = {w: tuple(difflib.get_close_matches(w, sorted(known.words), n=3, cutoff=0.72)) for w in unknown}
+    nearest = {w: _nearest(w, known.words) for w in unknown}
     findings = [*_unknown(unknown, nearest), *_no_motion(found), *_outside(found, event, known)]
     return PromptReport(
         attributes={k: tuple(v) for k, v in attributes.items()},
@@ -236,6 +236,12 @@ def analyse(prompt: str, known: PromptVocabulary) -> PromptReport:
         nearest=nearest,
         findings=tuple(findings),
     )
+
+
+@lru_cache(maxsize=4096)  # a check that tries rewrites asks for the same words again and again
+def _nearest(word: str, words: frozenset[str]) -> tuple[str, ...]:
+    """The known words that look most like it."""
+    return tuple(difflib.get_close_matches(word, sorted(words), n=3, cutoff=0.72))
 
 
 def in_known_words(prompt: str, words: frozenset[str]) -> str:

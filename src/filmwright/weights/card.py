@@ -74,6 +74,17 @@ class ModelCard(BaseModel):
         "any"  # keyframes that it needs
     )
 
+    @property
+    def camera_axes(self) -> tuple[str, ...]:
+        """What a list of poses may change (`spec.controls.AXES`): what the named moves that it knows change."""
+        moves = {name.partition("-")[0] for name in self.cameras} if "camera" in self.controls else set()
+        shown = {
+            "position": moves & {"push", "pull", "orbit", "tracking"},
+            "pan": moves & {"pan"},
+            "tilt": moves & {"tilt"},
+        }
+        return tuple(axis for axis, by in shown.items() if by)
+
 
 @cache
 def load_card(name: str) -> ModelCard:

@@ -12,11 +12,21 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from filmwright.spec.controls import Easing
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.vocabulary import CAMERAS, LENSES
 from filmwright.world.scene import CameraPose
 
-__all__ = ["FOV", "VIEW_HEIGHT", "camera_path", "canonical_eye", "look_at", "project", "viewed_direction"]
+__all__ = [
+    "FOV",
+    "VIEW_HEIGHT",
+    "camera_path",
+    "canonical_eye",
+    "eased",
+    "look_at",
+    "project",
+    "viewed_direction",
+]
 
 Array = NDArray[np.float64]
 
@@ -71,10 +81,20 @@ def _turn_z(vectors: Array, angles: Array) -> Array:
     return np.stack([cos * x - sin * y, sin * x + cos * y, vectors[:, 2]], axis=-1)
 
 
-def _ease(num_frames: int) -> Array:
-    """0..1 over the frames: starts and ends gently, but moves in every frame."""
-    u = np.linspace(0.0, 1.0, num_frames) if num_frames > 1 else np.zeros(1)
-    return 0.5 * u + 0.5 * u * u * (3.0 - 2.0 * u)
+def eased(u: Array, easing: Easing) -> Array:
+    """Time 0..1 to the share of a move that is done by then; see `spec.controls.EASINGS`."""
+    smooth = u * u * (3.0 - 2.0 * u)
+    match easing:
+        case "natural":
+            return 0.5 * u + 0.5 * smooth
+        case "linear":
+            return u
+        case "in":
+            return u * u
+        case "out":
+            return u * (2.0 - u)
+        case "in-out":
+            return smooth
 
 
 def _pitched(rotation: Array, angles: Array) -> Array:
@@ -94,13 +114,15 @@ def camera_path(
     target: tuple[float, float, float] = TARGET,
     path: NDArray[np.floating] | None = None,
     seed: int = 0,
+    easing: Easing = "natural",
 ) -> CameraPose:
     """The poses of `num_frames` frames of one camera move.
 
     `eye` (default: `canonical_eye(lens)`) and `target` are the plain view in metres; `amount` scales the move
     (1: about 22 degrees of pan, 12 of tilt, 32 of orbit, an approach to 60 % of the distance). `path` [T,3] is
     what a tracking camera follows sideways; without it the camera travels to the right. `seed` shapes the noise
-    of a handheld camera. Raises `BadRequest` for a move or lens that is not in the vocabulary.
+    of a handheld camera; `easing` is how the move spends its time. Raises `BadRequest` for a move or lens that is not
+    in the vocabulary.
     """
     if move not in CAMERAS:
         raise BadRequest(f"unknown camera move {move!r}: choose one of {', '.join(CAMERAS)}")
@@ -116,7 +138,7 @@ def camera_path(
         num_frames,
         0,
     )
-    ease = _ease(num_frames)
+    ease = eased(np.linspace(0.0, 1.0, num_frames) if num_frames > 1 else np.zeros(1), easing)
     sweep = (ease - 0.5) * amount  # -1/2 .. 1/2
     pitch = np.zeros(num_frames)
     if move in ("pan-left", "pan-right"):

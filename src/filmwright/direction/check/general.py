@@ -1,0 +1,350 @@
+"""Words of prompts for open models, as data: what can act, what acting is called, what no camera sees, lights, optics.
+
+The lexicon of the closed world (`spec.lexicon`) says what the pocket model draws. Open models draw nearly everything,
+so these lists need not hold every word: they hold those that the rules of `check.rules` look for. Phrases are in lower
+case with hyphens as spaces, as `spec.words.split_words` leaves them.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ABSTRACT", "BODIES", "COMPOUNDS", "CONFLICTS", "GROUPS", "IRREGULAR_PLURALS", "LINKING", "MANY", "MOTIONS",
+    "MOVING_NOUNS", "NO_DOING", "NUMBERS", "OPENERS", "PREPOSITIONS", "RECIPROCAL", "SEQUENCE", "STATES", "SYMBOLS",
+    "TAKES", "TOUCHES", "VAGUE", "VERBS",
+    "word_set",
+]  # fmt: skip
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+ABSTRACT = word_set(
+    """
+    abundance achievement adventure ambition anger anxiety art artistry beauty being belief belonging betrayal bliss
+    bravery chaos change childhood communication complexity concept confidence connection consciousness courage
+    creation creativity curiosity darkness death democracy desire despair destiny determination diversity dream
+    dreams efficiency ego elegance emotion emotions emptiness energy enlightenment equality essence eternity ethics
+    everything evolution excellence excitement existence experience failure faith fantasy fate fear feeling feelings
+    freedom friendship fun future gratitude greed grief growth guilt happiness harmony hate healing heartbreak hope
+    humanity idea ideas identity imagination infinity innocence innovation insanity insight inspiration intelligence
+    intimacy isolation jealousy journey joy justice knowledge leadership liberty life loneliness longing loss love
+    loyalty luck luxury madness magic masterpiece meaning melancholy memories memory mind mindfulness modernity moment
+    mortality mystery nature nightmare nostalgia nothingness opportunity optimism pain passion past patience peace
+    perfection philosophy politics possibilities possibility potential power pride productivity progress purity purpose
+    quality reality reason rebirth regret resilience respect revolution romance sadness science self sensation serenity
+    silence society solitude sorrow soul spirit spirituality strategy strength stress struggle success suffering
+    sustainability sweetness synergy technology tension thought thoughts time tragedy transcendence transformation trust
+    truth uncertainty unity universe victory virtue vision vitality wealth wellness wisdom wonder youth
+    """
+)
+"""Nouns that no camera sees."""
+
+VAGUE = word_set("something anything everything nothing stuff things thing somehow whatever")
+
+OPENERS = word_set(
+    """
+    shot shots view close up closeup footage video clip scene film movie photo photograph portrait image picture
+    animation timelapse lapse render montage sequence story visualization representation depiction illustration
+    """
+)
+"""What a prompt may open with before it says what is shown: "a cinematic shot of ..."."""
+
+SYMBOLS: dict[str, str] = {
+    "freedom": "a white bird flies out of an open cage",
+    "liberty": "a white bird flies out of an open cage",
+    "hope": "a green shoot pushes through cracked earth",
+    "despair": "an old man sinks onto a bench in the rain",
+    "love": "two weathered hands reach for each other on a wooden table",
+    "friendship": "two girls with schoolbags run down a lane side by side",
+    "loneliness": "a man in a grey coat walks alone along an empty platform",
+    "solitude": "a man in a grey coat walks alone along an empty platform",
+    "isolation": "a man in a grey coat walks alone along an empty platform",
+    "time": "sand runs through an hourglass on a wooden shelf",
+    "nostalgia": "an old woman leafs through a faded photo album",
+    "memory": "an old woman leafs through a faded photo album",
+    "memories": "an old woman leafs through a faded photo album",
+    "childhood": "a boy in rubber boots jumps into a puddle",
+    "eternity": "sand runs through an hourglass on a wooden shelf",
+    "infinity": "a narrow road runs over endless dunes, a car shrinks towards the horizon",
+    "possibilities": "a row of doors opens along a white corridor",
+    "success": "a climber in a red jacket pulls herself onto a summit",
+    "victory": "a climber in a red jacket pulls herself onto a summit",
+    "innovation": "an engineer with goggles switches on a humming prototype in a workshop",
+    "technology": "an engineer with goggles switches on a humming prototype in a workshop",
+    "intelligence": "a robot hand picks up a chess piece and sets it down",
+    "future": "a silver train glides over a bridge between glass towers",
+    "peace": "a white dove lands on a mossy stone wall",
+    "fear": "a boy with a torch backs away from a creaking door",
+    "joy": "a girl in a yellow dress jumps over a garden sprinkler",
+    "happiness": "a girl in a yellow dress jumps over a garden sprinkler",
+    "sadness": "raindrops run down a window in front of a woman's face",
+    "grief": "raindrops run down a window in front of a woman's face",
+    "life": "a green shoot pushes through cracked earth",
+    "growth": "a green shoot pushes through cracked earth",
+    "power": "a stallion rears up in a dusty paddock",
+    "strength": "a stallion rears up in a dusty paddock",
+    "courage": "a firefighter walks into a smoke-filled hallway",
+    "change": "a butterfly climbs out of its cocoon",
+    "transformation": "a butterfly climbs out of its cocoon",
+    "beauty": "a lotus flower opens on a still pond",
+    "dream": "a girl in pyjamas floats out of her bedroom window",
+    "dreams": "a girl in pyjamas floats out of her bedroom window",
+    "chaos": "a gust of wind sweeps papers off a desk",
+    "harmony": "a flock of starlings turns over a field",
+    "magic": "a deck of cards rises from an open hand",
+}
+"""A picture that may stand for what no camera sees, offered as a rewrite."""
+
+BODIES = word_set(
+    """
+    acrobat actor actress alien android angel astronaut athlete baby baker ballerina barber barista bartender blacksmith
+    boxer boy bride businessman businesswoman butcher captain chef child clown coach commuter cook couple cowboy crowd
+    customer cyclist dancer daughter detective diver doctor driver drummer elf engineer explorer fairy family farmer
+    father firefighter fisherman florist friend gardener geisha gentleman ghost girl gladiator goalkeeper
+    grandfather grandmother groom guitarist gymnast hacker hiker hunter kid king knight lady librarian lumberjack
+    magician mailman maid man mechanic mermaid merchant miner monk monster mother musician nurse ninja nun officer
+    painter passenger pedestrian person people pianist pilot pirate player policeman policewoman potter priest prince
+    princess prisoner pup queen referee robot runner sailor samurai scientist shepherd singer skateboarder skater skier
+    snowboarder soldier student surfer surgeon swimmer tailor teacher teenager tourist traveller traveler viking
+    violinist waiter waitress warrior watchmaker weaver witch wizard woman worker wrestler zombie schoolgirl schoolboy
+    commuters keeper vendor walker cowgirl sorcerer troll goblin cyborg humanoid toddler acrobats
+    alligator ant antelope ape bat bear beaver bee beetle bird bison bull bunny butterfly camel cat caterpillar cheetah
+    chick chicken chimpanzee cow crab crane crocodile crow deer dinosaur dog dolphin donkey dove dragon dragonfly duck
+    eagle elephant falcon ferret fish flamingo fly fox frog giraffe goat goldfish goose gorilla hamster hare hawk
+    hedgehog hen heron hippo horse hummingbird husky jaguar jellyfish kangaroo kitten koala ladybug lamb leopard lion
+    lizard lobster mammoth monkey moose moth mouse octopus orca ostrich otter owl ox panda panther parrot peacock
+    pelican penguin pig pigeon pony puppy rabbit raccoon ram rat raven reindeer retriever rhino rooster salmon seagull
+    seal shark sheep sloth snail snake sparrow spider squirrel stallion stork swan tiger turtle tortoise unicorn wasp
+    whale wolf yak zebra corgi phoenix
+    bicycle bike bus canoe car ferry helicopter jeep kayak limousine locomotive motorbike motorcycle plane sailboat ship
+    spaceship submarine tank taxi tractor train tram truck van yacht balloon rocket
+    """
+)
+"""People, animals and vehicles: what can be the subject of a shot and act."""
+
+IRREGULAR_PLURALS: dict[str, str] = {
+    "men": "man", "women": "woman", "children": "child", "wolves": "wolf", "mice": "mouse", "geese": "goose",
+    "oxen": "ox", "policemen": "policeman", "firemen": "fireman", "businessmen": "businessman", "elves": "elf",
+    "ladies": "lady", "babies": "baby", "puppies": "puppy", "families": "family", "fairies": "fairy",
+        "ponies": "pony",
+    "butterflies": "butterfly", "flies": "fly", "buses": "bus", "witches": "witch", "foxes": "fox",
+    "fishermen": "fisherman", "taxis": "taxi", "heroes": "hero",
+}  # fmt: skip  # and "people", "sheep", "fish", "deer" are their own
+
+NUMBERS: dict[str, int] = {
+    "two": 2, "both": 2, "couple": 2, "pair": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "twenty": 20, "hundred": 100,
+}  # fmt: skip
+MANY = word_set(
+    """
+    several many dozens hundreds thousands group crowd team pack gang horde army mob swarm family everyone everybody
+    troupe bunch herd numerous multiple classmates
+    """
+)
+"""Words that say that there are more than two, without a number."""
+
+TOUCHES = word_set(
+    """
+    hug embrace kiss fight wrestle grapple brawl tackle punch box battle duel clash tickle tangle spar scuffle cuddle
+    entangle collide
+    """
+)
+"""What bodies do to each other: limbs and bodies overlap, which models mix up as soon as there are more than two."""
+
+RECIPROCAL = ("each other", "one another", "arm in arm", "hand in hand")
+
+STATES = word_set(
+    """
+    sit stand lie rest look wear hold hang lean stare gaze pose face watch wait sleep surround cover feature show depict
+    contain overlook stay remain be have seem appear smile carry glow shine hide belong
+    """
+)
+"""Verbs that a still picture could show just as well; the rest of `VERBS` is motion."""
+
+VERBS = STATES | TOUCHES | word_set(
+    """
+    accelerate advance aim approach argue arrive ascend assemble attack bake balance bark bash bathe beat beckon begin
+    bend billow bite blaze blink bloom blow boil bounce bow breathe brush build bubble burn burst call calve capture
+    cast catch celebrate change charge chase cheer chew chop circle clap clean climb close collapse collect comb come
+    conduct continue cook cool crack crash crawl creep cross crouch crumble cry curl cut dance dart deal decorate
+    descend dial dig dip direct disappear dissolve dive dodge drag draw drift drink drip drive drop duck eat embroider
+    emerge enter erupt examine exhale exit expand explode explore eye fade fall fan feed fetch fill film fire fish fix
+    flap flare flash flee flex flick flicker flip float flow flutter fly fold follow frolic gallop gather gesture give
+    glance glide glitter go grab graze greet grin grind grow gulp hammer hand harvest haul head hike hit hop hover
+    hunt hurry ignite inflate inhale inspect iron jog juggle jump kick knead kneel knit knock land laugh launch leaf
+    leap leave lick lift light listen load lower march massage meditate meet melt mend mix morph mount mow nibble nod
+    open orbit order pace pack paddle paint park pass peck pedal peek peel perform pet photograph pick pilot plant
+    play plunge point polish pop pounce pour practise practice pray prepare press prowl pull pulse pump push put race
+    raise reach read rear recede recite reel release repair retreat ride ring rinse ripple rise roam roar rock roll
+    row rub run rush sail salute scan scatter scratch scream sculpt season set sew shake shape sharpen shatter shift
+    shiver shoot shout shovel shuffle sing sink sip skate skateboard ski skid skim skip slam slice slide slip slither
+    slow smash smell smoke snap sneak sniff snow soar spark speak speed spill spin splash spray spread spring sprint
+    sprout stack stagger start steer step stir stop stream stretch stride strike stroke stroll strum struggle study
+    stumble surf sway sweep swim swing swirl switch swoop take talk tap taste tear tend test throw tick tighten tilt
+    tip topple toss touch tow train transform travel tread tremble trek trot trudge tumble turn twirl twist type
+    unfold unfurl unlock unroll unwrap use vanish vault vibrate vomit wade wake walk waltz wander warm wash wave weave
+    weep weigh weld whirl whisk whisper whistle wink wipe work wrap write yawn yell zip zoom stalk thrash smoulder
+    cascade spiral bob patrol move happen rear juggle loom glimmer shimmer sparkle twinkle crackle whip raft rappel
+    scurry scamper practise shave scrub bow pan dolly
+    """
+)  # fmt: skip
+"""Base forms of what things do, known by their `-s`, `-ing` and base forms."""
+
+LINKING = word_set("start begin continue try proceed keep")
+"""Verbs that bring another one with them: "starts to dance" is one action."""
+
+MOTIONS = VERBS - STATES
+
+NO_DOING = word_set(
+    """
+    morning evening ceiling building king ring wing string spring thing something anything nothing everything painting
+    clothing lighting wedding stunning striking interesting amazing breathtaking charming living setting sterling being
+    drawing viking awning railing siding flooring paneling clearing outstanding fascinating captivating inspiring
+    imposing towering promising missing depressing relaxing boring loving caring daring cunning sling bling duckling
+    sibling dumpling herring pudding stocking earring dressing bedding meaning feeling calming soothing enchanting
+    mesmerizing mesmerising thrilling surprising astonishing neighbouring neighboring existing remaining including
+    regarding concerning according during surrounding outlying adjoining matching contrasting winning ending opening
+    beginning heading offspring evening gaming smiling wearing containing featuring showing depicting appearing facing
+    belonging ageing aging aspiring hardworking loathing longing understanding showcasing capturing creating adding
+    enhancing making giving drawing conveying
+    """
+)
+"""Words in -ing that say what something is like, or are things; every other one says that something is done."""
+
+MOVING_NOUNS = word_set(
+    """
+    fireworks explosion explosions splash splashes rotation race dance chase flight parade traffic eruption avalanche
+    tornado snowfall rainfall downpour stampede timelapse waterfall swirl swirls launch takeoff landing fight battle
+    duel
+    """
+)
+"""Names of things that are motion."""
+
+COMPOUNDS = frozenset(
+    """
+    swimming pool|running shoes|walking stick|washing machine|sewing machine|rolling pin|frying pan|parking lot|parking
+    garage|sailing boat|fishing boat|fishing village|shopping mall|living room|dining room|dining table|drinking
+    glass|rocking chair|boxing ring|boxing gloves|landing strip|writing desk|reading glasses|cutting board|operating
+    room|hiking boots|skating rink|opening scene|rolling hills|towering cliffs|winding road|winding river|standing
+    lamp|sleeping bag|cooking pot|rising action|burning man|training room|waiting room|hanging lamp|moving
+    truck|closing credits|racing car|setting sun|ironing board|charging station|spinning wheel|following shot|tracking
+    shot|panning shot
+    """.replace("\n", " ").split("|")
+)
+"""Names of things that look like somebody doing something."""
+COMPOUNDS = frozenset(" ".join(c.split()) for c in COMPOUNDS)
+
+PREPOSITIONS = word_set(
+    """
+    about above across after against along amid among around at atop before behind below beneath beside between beyond
+    by down during for from in inside into like near of off on onto opposite out outside over past through throughout to
+    toward towards under underneath until up upon via with within without
+    """
+)
+
+SEQUENCE = word_set("then next afterwards finally later after before until once")
+"""Words that put one thing after another in time."""
+
+TAKES: tuple[str, ...] = (
+    "time lapse", "timelapse", "hyperlapse", "transition", "transitions", "transitioning", "turns into",
+        "turning into",
+    "turns to", "turning to", "fades into", "fading into", "fades to", "gives way to", "giving way to", "changes to",
+    "changing to", "changes from", "changing from", "becomes", "becoming", "day to night", "night to day", "then",
+    "until", "begins", "starts", "starting", "beginning", "ends", "ending", "to reveal", "revealing", "reveals",
+    "cuts to", "cut to", "racks", "shifts to", "shifting to", "switches to", "passes into", "dissolves into",
+    "moves from",
+)  # fmt: skip
+"""Phrases that say that a prompt passes from one state to another: then two states are no contradiction."""
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    # light
+    "midday": ("noon", "midday", "high noon", "midday sun", "noon light", "at noon", "high sun"),
+    "daylight": ("daylight", "bright daylight", "broad daylight", "daytime", "clear daylight"),
+    "sunny": ("sunny", "sunny day", "sunshine", "bright sunshine", "bright sunlight", "clear blue sky", "blue sky",
+        "clear sky", "direct sunlight", "harsh direct sunlight", "hard sunlight", "harsh sunlight", "bright sun",
+        "sun drenched"),
+    "afternoon": ("afternoon", "mid afternoon", "afternoon sun", "late afternoon"),
+    "morning": ("dawn", "sunrise", "morning", "early morning", "daybreak", "rising sun", "morning light",
+    "morning sun"), "sunset": ("sunset", "sundown", "golden hour", "setting sun", "sunset light", "sunset colours",
+        "evening sun", "low sun", "sun sets"),
+    "dusk": ("dusk", "twilight", "blue hour", "evening", "evening light", "nightfall"),
+    "night": ("night", "midnight", "nighttime", "night time", "night sky", "starry sky", "starry night",
+        "starry night sky", "after dark", "dead of night"),
+    "moonlight": ("moonlight", "moonlit", "full moon", "pale moonlight", "moonlit night", "under the moon"),
+    "overcast": ("overcast", "overcast sky", "cloudy", "cloudy sky", "cloudy day", "overcast day", "grey sky",
+        "gray sky", "grey daylight", "overcast light", "grey clouds", "heavy clouds"),
+    "hard light": ("hard light", "harsh light", "hard shadows", "harsh shadows"),
+    "soft light": ("soft light", "soft diffused light", "diffused light", "diffuse light", "flat light",
+        "shadowless"),
+    "high key": ("high key", "high key lighting"),
+    "low key": ("low key", "low key lighting", "pitch black", "pitch dark"),
+    "black and white": ("black and white", "monochrome", "greyscale", "grayscale"),
+    "vivid colours": ("vivid colours", "vivid colors", "vibrant colours", "vibrant colors", "saturated colours",
+        "saturated colors", "colourful", "colorful", "vibrant", "vivid", "vibrant saturated colours",
+        "vibrant saturated colors", "technicolor"),
+    # optics
+    "close-up": ("close up", "closeup", "extreme close up", "extreme closeup", "macro", "macro shot", "macro lens",
+        "tight shot", "detail shot", "close up shot", "tight close up"),
+    "wide shot": ("wide shot", "extreme wide shot", "establishing shot", "aerial", "aerial shot", "aerial view",
+        "drone shot", "drone view", "drone footage", "aerial drone view", "aerial drone shot", "panorama",
+        "panoramic view", "long shot", "extreme long shot", "full body shot", "full shot", "satellite view",
+        "wide aerial shot", "wide establishing shot", "aerial tracking shot"),
+    "wide-angle lens": ("wide angle", "wide angle lens", "ultra wide", "ultra wide lens", "ultra wide angle",
+        "ultra wide angle lens", "fisheye", "fisheye lens", "fish eye", "wide lens", "wide angle shot"),
+    "telephoto lens": ("telephoto", "telephoto lens", "long lens", "tele lens", "telephoto shot", "super telephoto"),
+    "static camera": ("static shot", "static camera", "locked off", "locked off shot", "locked off tripod shot",
+        "tripod", "tripod shot", "fixed camera", "stationary camera", "still camera", "static wide shot",
+        "camera stays still", "camera holds still", "camera is still", "camera does not move",
+        "camera doesn't move", "camera never moves",
+        "camera stays fixed"),
+    "moving camera": ("tracking shot", "fast tracking shot", "aerial tracking shot", "following shot", "dolly shot",
+        "dolly in", "dolly out", "dolly zoom", "crane shot", "steadicam", "handheld", "handheld camera",
+        "handheld shot", "hand held", "whip pan", "panning shot", "slow pan", "pan left", "pan right",
+        "orbiting shot",
+        "slow orbit", "orbit shot", "camera orbits", "camera orbiting", "camera circles", "camera circling",
+        "camera follows",
+        "camera following", "camera glides", "camera gliding", "camera flies", "camera flying", "camera moves",
+        "camera moving", "camera pans", "camera panning", "camera tilts", "camera rotates", "camera rises",
+        "camera descends", "camera sweeps", "camera spins", "camera shakes", "camera travels", "camera dollies",
+        "camera arcs", "tracking camera", "arc shot", "camera tracks", "camera slowly orbits"),
+    "camera towards": ("push in", "pushes in", "camera pushes in", "slow push in", "zoom in", "zooms in",
+        "slow zoom in", "camera zooms in", "dolly in", "slow dolly in", "camera moves closer", "camera pushes",
+        "crash zoom"),
+    "camera away": ("pull back", "pulls back", "camera pulls back", "zoom out", "zooms out", "slow zoom out",
+        "camera zooms out", "dolly out", "camera moves away", "pull out", "pulls out"),
+    "from above": ("overhead", "overhead view", "overhead shot", "top down", "top down view", "top down shot",
+        "bird's eye view", "from above", "top view"),
+    "from below": ("low angle", "low angle shot", "worm's eye view", "from below", "low camera view"),
+    "eye level": ("eye level", "eye level shot"),
+    "high angle": ("high angle", "high angle shot"),
+    "shallow focus": ("shallow depth of field", "shallow focus", "bokeh", "blurred background",
+        "out of focus background"),
+    "deep focus": ("deep focus", "everything in focus", "everything sharp", "everything is sharp",
+        "deep depth of field", "sharp from front to back"),
+    "slow motion": ("slow motion", "slow mo", "slomo", "high speed camera"),
+    "time-lapse": ("time lapse", "timelapse", "hyperlapse", "fast motion", "sped up"),
+    "flying camera": ("drone shot", "drone footage", "fpv", "flyover", "flythrough", "fly through", "fpv drone",
+        "aerial drone shot"),
+}  # fmt: skip
+
+_NO_SUN = ("night", "moonlight")
+CONFLICTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "contradictory-light": (
+        *(("midday", other) for other in ("morning", "sunset", "dusk", *_NO_SUN)),
+        *(("daylight", other) for other in _NO_SUN), *(("sunny", other) for other in (*_NO_SUN, "overcast")),
+        *(("afternoon", other) for other in ("morning", *_NO_SUN)),
+        *(("morning", other) for other in ("sunset", "dusk", "night")), ("sunset", "night"),
+        ("hard light", "soft light"), ("high key", "low key"), ("black and white", "vivid colours"),
+    ),
+    "contradictory-optics": (
+        ("close-up", "wide shot"), ("close-up", "wide-angle lens"), ("wide-angle lens", "telephoto lens"),
+        ("static camera", "moving camera"), ("static camera", "camera towards"), ("static camera", "camera away"),
+        ("camera towards", "camera away"), ("from above", "from below"), ("from above", "eye level"),
+        ("from below", "eye level"), ("high angle", "from below"), ("shallow focus", "deep focus"),
+        ("slow motion", "time-lapse"),
+    ),
+}  # fmt: skip
+"""Groups that cannot both be had in one shot, by the code of the finding."""
