@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import Request
+from filmwright.weights.card import load_card
 from filmwright.weights.places import home
 
 __all__ = [
@@ -68,7 +69,9 @@ class Unfinished:
         """How far it has come, in words."""
         if self.denoised:
             return "denoised, not decoded"
-        return f"{min(self.calls, self.record.request.steps)} of {self.record.request.steps} steps"
+        request = self.record.request
+        steps = load_card(request.model).steps_of(request.num_frames, request.steps)
+        return f"{min(self.calls, steps)} of {steps} steps"
 
 
 def folder_of(request: Request, target: Path) -> Path:

@@ -15,15 +15,18 @@ from PIL import Image
 from torch import Tensor
 
 from filmwright.diffusion.flow import Denoise
-from filmwright.diffusion.samplers import OnStep
-from filmwright.diffusion.schedules import timesteps
+from filmwright.diffusion.samplers import OnStep, sampler_for
+from filmwright.diffusion.schedules import few_steps, timesteps
 from filmwright.engine.attention import choose_attention
 from filmwright.engine.cache import FirstBlockCache
 from filmwright.engine.devices import fast_dtype
+from filmwright.engine.distilled import distilled_findings
+from filmwright.engine.rollout import roll_out
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.engine.wan import Expert, Given, denoise_wan, given_frames
 from filmwright.media.image import load_image
 from filmwright.models.wan import Attend, WanTransformer
+from filmwright.models.wan_past import WanPast
 from filmwright.models.wan_vae import GROUP, Memory
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
@@ -37,7 +40,7 @@ from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_sketch import WanSketch
 
-__all__ = ["WanRunner", "latent_shape", "wan_dtypes", "wan_files", "wan_runner"]
+__all__ = ["WanRunner", "latent_shape", "past_for", "wan_dtypes", "wan_files", "wan_runner"]
 
 N = TypeVar("N")
 
@@ -53,13 +56,16 @@ class WanRunner:
         self.proofs: dict[str, dict[str, float]] = {}
         self._held: dict[str, Any] = {}
 
-    def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
-        """Nothing: these models were trained on everybody's words."""
-        return ()
+    def findings(self, request: Request) -> Sequence[Finding]:
+        """Nothing of the words, these models were trained on everybody's; but what goes beyond a model's training."""
+        return distilled_findings(request, self.card, sparse=self.folder.was_sparse)
 
     def prepare(self, request: Request) -> tuple[Tensor, Given | None, Tensor | None]:
-        """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens."""
-        words = self._words([request.prompt, request.negative])
+        """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens.
+
+        Without guidance nobody asks what is not wanted: [1, l, d].
+        """
+        words = self._words([request.prompt, request.negative][: 1 if request.guidance == 1 else 2])
         shown = {c.at: c.image.path for c in request.controls if isinstance(c, Keyframe)}
         if not shown:
             return words, None, None
@@ -103,11 +109,15 @@ class WanRunner:
         """Clean latents [1, c, t, h, w]. A second expert's guidance keeps its proportion to the first one's."""
         words, given, tokens = prepared
         card = self.card
-        proportion = 1.0 if card.guidance_low is None else card.guidance_low / card.guidance
+        low = card.guidance if card.guidance_low is None else card.guidance_low
+        proportion = 1.0 if request.guidance == 1 else low / card.guidance  # none is none for both
         guidances = (request.guidance, request.guidance * proportion)
         reaches = (0.0,) if self.folder.boundary is None else (self.folder.boundary, 0.0)
         shape = latent_shape(self.folder, request)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
+        draw = partial(torch.randn, generator=torch.Generator().manual_seed(request.seed))
+        noise = draw(shape).to(words.device)
+        times = few_steps(card.levels, shift=card.shift or 1.0) if card.levels else None
+        times = times or timesteps(request.steps, shift=card.shift or 1.0)
         count = shape[2] * shape[3] * shape[4] // 4
         attend, self.proofs = choose_attention(
             self.folder.device, self.folder.dtype, count, self.folder.configs[0].head_dim
@@ -119,6 +129,14 @@ class WanRunner:
             return caches[-1]
 
         with ExitStack() as stack:
+            past = past_for(card, shape[2])
+            if past is not None:
+                net = self._expert(0, request, attend, stack)
+                solve = sampler_for(request.sampler, draw)
+                chunks = roll_out(
+                    net, words[:1], noise, times, past, solve=solve, on_step=on_step, through=through
+                )
+                return torch.cat(list(chunks), dim=2)
             experts = [
                 Expert(
                     net=partial(self._expert, index, request, attend, stack),
@@ -132,8 +150,9 @@ class WanRunner:
                 words[:1],
                 words[1:],
                 noise,
-                timesteps(request.steps, shift=card.shift or 1.0),
+                times,
                 sampler=request.sampler,
+                draw=draw,
                 given=given,
                 picture=tokens,
                 on_step=on_step,
@@ -197,6 +216,13 @@ def _proof(caches: Sequence[FirstBlockCache]) -> dict[str, float]:
         "dropped": sum(c.dropped for c in caches),
         "difference": max(differences, default=0.0),
     }
+
+
+def past_for(card: ModelCard, num_frames: int) -> WanPast | None:
+    """What a streaming model keeps of a clip of latent frames; None where a clip is made as a whole."""
+    if card.chunk is None:
+        return None
+    return WanPast(chunk=card.chunk, num_frames=num_frames, window=card.window, sink=card.sink)
 
 
 def wan_dtypes(device: str) -> tuple[torch.dtype, torch.dtype]:

@@ -27,7 +27,7 @@ from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
 from filmwright.weights.pretrained import pretrained, transformers_library
 from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
-from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
+from filmwright.weights.wan import SPARSE_GATE, WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 from filmwright.weights.wan_text import WanTextFiles
 
 __all__ = ["WanEye", "WanFolder", "running_dtype", "wan_names"]
@@ -73,6 +73,7 @@ class WanFolder:
         self.boundary = None if index.get("boundary_ratio") is None else float(index["boundary_ratio"])
         self.first_frame_is_given = bool(index.get("expand_timesteps"))
         names = ("transformer", "transformer_2")[: 1 if self.boundary is None else 2]
+        self.was_sparse = any(SPARSE_GATE in k for k in tensor_places(_paths(folder / names[0])))
         self.expert_places = [_places(folder / name, to_own_names) for name in names]
         self.configs = [
             _config(folder / name, {k: v.shape for k, v in places.items()})
