@@ -51,7 +51,7 @@ def end_of_the_path(x: Tensor, levels: Tensor) -> Tensor:
 
 def test_published_lists() -> None:
     """Self Forcing's 1000, 750, 500, 250 warped by 5; FastVideo's 1000, 757, 522, which are 1000, 280, 120 warped by 8."""
-    assert TIMES == pytest.approx((1.0, 0.9375, 0.833333, 0.625, 0.0), abs=1e-6)
+    assert pytest.approx((1.0, 0.9375, 0.833333, 0.625, 0.0), abs=1e-6) == TIMES
     assert timesteps(4, shift=5.0) == pytest.approx(
         TIMES
     )  # so four steps of the base model look at the same levels

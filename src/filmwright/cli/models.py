@@ -13,8 +13,11 @@ from filmwright.spec.errors import BadRequest
 
 if TYPE_CHECKING:
     from filmwright.weights.card import ModelCard
+    from filmwright.weights.places import Place
 
 __all__ = ["models_app"]
+
+PICKLES = (".pt", ".pth", ".ckpt", ".bin")
 
 models_app = typer.Typer(
     invoke_without_command=True, help="The models: what they make and take, where they are."
@@ -59,7 +62,8 @@ def show(
     for line in lines_of(card):
         typer.echo(line)
     if card.hub is not None:
-        typer.echo(f"  weights   {place.path if place else f'not here; published as {card.hub}'}")
+        published = card.hub + (f", as LoRA over {card.base} in {card.hub_lora}" if card.hub_lora else "")
+        typer.echo(f"  weights   {place.path if place else f'not here; published as {published}'}")
 
 
 def lines_of(card: ModelCard) -> list[str]:
@@ -74,8 +78,14 @@ def lines_of(card: ModelCard) -> list[str]:
         f"  sizes     {sizes}; any sides of {card.min_side} to {card.max_side} in steps of {card.side_multiple}",
         f"  length    {low:.2f} to {high:.2f} s, {card.max_frames} frames at {card.fps} fps",
         f"  samplers  {', '.join(card.samplers)}; {card.sampler} by default",
-        f"  steps     {card.steps}; guidance {guidance}",
+        f"  steps     {card.steps}; guidance {guidance}"
+        + (": distilled, takes no other" if card.levels else ""),
     ]
+    if card.chunk is not None and card.window is not None:
+        lines.append(
+            f"  chunks    {card.chunk} latent frames at a time, each sees {card.window} with itself; "
+            f"trained on {card.num_frames} frames"
+        )
     if card.cameras:
         lines.append(f"  cameras   {', '.join(card.cameras)}")
     lines.append(f"  controls  {', '.join(card.controls) or 'none'}")
@@ -90,20 +100,38 @@ def add(
     name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Which model it is, where that is not clear.")
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lora",
+            metavar="FILE[=WEIGHT][@high|low]",
+            help="A LoRA that makes the model of its base's folder.",
+        ),
+    ] = None,
     any_size: Annotated[
         bool, typer.Option("--any-size", help="Take nets of other widths and depths than published.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Tell where a model's weights lie; every file is hashed once."""
+    """Tell where a model's weights lie; every file is hashed once.
+
+    Models with the same nets, such as one and what was distilled from it, cannot be told apart: say which with --as.
+    """
     from filmwright.weights.card import load_card
 
     if name is not None and load_card(name).hub is None:
         raise BadRequest(f"{name!r} comes with the package: there is nothing to add")
+    if folder.suffix in PICKLES and not folder.is_dir():
+        where = None if name is None else load_card(name).hub
+        raise BadRequest(
+            f"{folder} is a pickle, which can run any program when it is read: name a folder of safetensors"
+            + (f", such as {where}" if where else "")
+        )
     if not folder.is_dir():
         raise BadRequest(f"{folder} is not a folder: name one with a model_index.json")
 
-    from filmwright.weights.places import hashed, keep
+    from filmwright.engine.build_request import parse_lora
+    from filmwright.weights.places import PlacedLora, hashed, hashed_file, keep, places
     from filmwright.weights.wan_folder import wan_names
 
     names = wan_names(folder, any_size=any_size)
@@ -112,14 +140,40 @@ def add(
     if name is None and len(names) > 1:
         raise BadRequest(f"{folder} may be any of {', '.join(names)}: say which with --as NAME")
     chosen = name or names[0]
+    card = load_card(chosen)
+    if lora and card.hub_lora is None:
+        raise BadRequest(f"{chosen!r} is not made by a LoRA: give LoRAs to `filmwright generate`")
+    references = [parse_lora(text) for text in lora or ()]
+    if wrong := [r for r in references if r.expert != "both" and card.boundary is None]:
+        raise BadRequest(
+            f"model {chosen!r} has no {wrong[0].expert}-noise expert: leave out @{wrong[0].expert}"
+        )
     place = hashed(
         folder, lambda done, total, file: typer.echo(f"hashing {done + 1}/{total} {file}", err=True)
     )
+    base = places().get(card.base or "")
+    if base is not None and not references and _transformers(base) == _transformers(place):
+        remedy = "" if card.hub_lora is None else f", or give its LoRA ({card.hub_lora}) with --lora"
+        raise BadRequest(
+            f"{folder} holds {card.base!r} itself, not {chosen!r}: name the other's folder{remedy}"
+        )
+    made_by = [
+        PlacedLora(path=Path(r.path), weight=r.weight, expert=r.expert, file=hashed_file(Path(r.path)))
+        for r in references
+    ]
+    place = place.model_copy(update={"loras": tuple(made_by)})
     keep(chosen, place)
     if as_json:
-        typer.echo(json.dumps({"name": chosen, "path": str(place.path), "files": len(place.files)}))
+        row = {"name": chosen, "path": str(place.path), "files": len(place.files), "loras": len(made_by)}
+        typer.echo(json.dumps(row))
     else:
-        typer.echo(f"{chosen}: {place.path}, {len(place.files)} weights files")
+        with_loras = f" and {len(made_by)} LoRA" if made_by else ""
+        typer.echo(f"{chosen}: {place.path}, {len(place.files)} weights files{with_loras}")
+
+
+def _transformers(place: Place) -> set[str]:
+    """Hashes of a place's transformers."""
+    return {f.sha256 for name, f in place.files.items() if name.startswith("transformer")}
 
 
 @models_app.command("pick")

@@ -30,12 +30,12 @@ from filmwright.models.wan_past import WanPast
 from filmwright.models.wan_vae import GROUP, Memory
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
-from filmwright.spec.request import Keyframe, Request
+from filmwright.spec.request import Keyframe, LoraRef, Request
 from filmwright.spec.words import Finding
 from filmwright.weights.card import ModelCard, load_card
 from filmwright.weights.files import read_weights
 from filmwright.weights.lora import adapt, read_lora
-from filmwright.weights.places import hashed, place_of
+from filmwright.weights.places import PlacedLora, hashed, place_of
 from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_sketch import WanSketch
@@ -49,9 +49,15 @@ class WanRunner:
     """Runs requests on Wan's nets; see `engine.generate.Runner`."""
 
     def __init__(
-        self, card: ModelCard, folder: WanFolder, hashes: dict[str, str], strategy: Strategy | None = None
+        self,
+        card: ModelCard,
+        folder: WanFolder,
+        hashes: dict[str, str],
+        strategy: Strategy | None = None,
+        loras: Sequence[PlacedLora] = (),
     ) -> None:
-        self.card, self.folder, self.hashes = card, folder, hashes
+        """`loras` belong to the model, whatever else a request asks for."""
+        self.card, self.folder, self.hashes, self.loras = card, folder, hashes, loras
         self.strategy = strategy or Strategy()
         self.proofs: dict[str, dict[str, float]] = {}
         self._held: dict[str, Any] = {}
@@ -174,7 +180,10 @@ class WanRunner:
             blocks = StreamedBlocks(list(net.blocks), partial(self.folder.block, index), self.folder.device)
             net.stream = blocks  # type: ignore[assignment]
             stack.callback(blocks.close)
-        wanted = [r for r in request.loras if r.expert in ("both", ("high", "low")[index])]
+        for lora in self.loras:
+            lora.check()  # of a runner that is held, the file may have changed since
+        asked: tuple[PlacedLora | LoraRef, ...] = (*self.loras, *request.loras)
+        wanted = [r for r in asked if r.expert in ("both", ("high", "low")[index])]
         loras = [
             (read_lora(Path(r.path).name, read_weights(Path(r.path)), net, own_name), r.weight)
             for r in wanted
@@ -258,7 +267,8 @@ def wan_runner(
 ) -> WanRunner:
     """The Wan model called `model`; see `wan_files`."""
     folder, hashes = wan_files(model, device, weights)
-    return WanRunner(load_card(model), folder, hashes, strategy)
+    loras = () if weights else place_of(model).loras
+    return WanRunner(load_card(model), folder, hashes, strategy, loras)
 
 
 def latent_shape(folder: WanFolder | WanSketch, request: Request) -> tuple[int, int, int, int, int]:

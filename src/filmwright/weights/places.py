@@ -10,12 +10,23 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import WeightsError
 
-__all__ = ["Place", "WeightsFile", "hashed", "home", "keep", "place_of", "places"]
+__all__ = [
+    "Place",
+    "PlacedLora",
+    "WeightsFile",
+    "hashed",
+    "hashed_file",
+    "home",
+    "keep",
+    "place_of",
+    "places",
+]
 
 LIST = "models.json"
 
@@ -33,13 +44,41 @@ class WeightsFile(BaseModel):
     changed: int
 
 
+class PlacedLora(BaseModel):
+    """A LoRA file that makes a model of another one's folder; as `spec.request.LoraRef`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    weight: float
+    expert: Literal["both", "high", "low"]
+    file: WeightsFile
+
+    def check(self) -> None:
+        """See that the file is as it was.
+
+        Raises:
+            WeightsError: it is gone or changed.
+        """
+        what = None
+        try:
+            state = self.path.stat()
+            if (state.st_size, state.st_mtime_ns) != (self.file.size, self.file.changed):
+                what = "has changed"
+        except OSError:
+            what = "is gone"
+        if what is not None:
+            raise WeightsError(f"{self.path} {what} since the model was added: add it again")
+
+
 class Place(BaseModel):
-    """A model's folder, and its weights files by their path within it."""
+    """A model's folder, its weights files by their path within it, and the LoRAs that belong to the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
     files: dict[str, WeightsFile]
+    loras: tuple[PlacedLora, ...] = ()
 
     def check(self) -> dict[str, str]:
         """File -> SHA-256, if all are as they were.
@@ -56,7 +95,10 @@ class Place(BaseModel):
                     what = "has changed"
             if what is not None:
                 raise WeightsError(f"{self.path / name} {what} since the model was added: add it again")
-        return {name: file.sha256 for name, file in self.files.items()}
+        for lora in self.loras:
+            lora.check()
+        found = {name: file.sha256 for name, file in self.files.items()}
+        return found | {f"lora {lora.path.name} {lora.expert}": lora.file.sha256 for lora in self.loras}
 
 
 def home() -> Path:
@@ -120,8 +162,6 @@ def hashed(folder: Path, on_file: OnFile | None = None) -> Place:
     Raises:
         WeightsError: it holds none, or one cannot be read.
     """
-    from filmwright.weights.files import sha256_of
-
     paths = sorted(folder.rglob("*.safetensors"))
     if not paths:
         raise WeightsError(f"{folder} holds no safetensors: name the folder of a downloaded model")
@@ -129,11 +169,20 @@ def hashed(folder: Path, on_file: OnFile | None = None) -> Place:
     for done, path in enumerate(paths):
         if on_file:
             on_file(done, len(paths), path.name)
-        try:
-            state = path.stat()
-            files[str(path.relative_to(folder))] = WeightsFile(
-                sha256=sha256_of(path), size=state.st_size, changed=state.st_mtime_ns
-            )
-        except OSError as error:
-            raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+        files[str(path.relative_to(folder))] = hashed_file(path)
     return Place(path=folder.resolve(), files=files)
+
+
+def hashed_file(path: Path) -> WeightsFile:
+    """A file with its hash.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    from filmwright.weights.files import sha256_of
+
+    try:
+        state = path.stat()
+        return WeightsFile(sha256=sha256_of(path), size=state.st_size, changed=state.st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
