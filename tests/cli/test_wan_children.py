@@ -14,11 +14,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from filmwright.cli.main import run
+from filmwright.engine.build_request import build_request
 from filmwright.engine.runs import unfinished
+from filmwright.engine.wan_runner import WanRunner
 from filmwright.media.video import probe
+from filmwright.weights.card import load_card
+from filmwright.weights.wan_folder import WanFolder
 from reference_wan import save
 
 pytest.importorskip("diffusers")
+SPARSE = ("fastwan2.1-t2v-1.3b",)
 SHOT = ["--size", "64x64", "--seed", "4", "--json"]
 
 
@@ -49,16 +54,20 @@ def generate(clip: Path, *words: str) -> dict[str, object]:
 def test_from_a_folder_to_a_file_and_again(
     name: str, base: str, frames: int, steps: int, tmp_path: Path
 ) -> None:
-    assert add(save(base, tmp_path / "model"), name) == 0
+    folder = save(base, tmp_path / "model")
+    if name in SPARSE:
+        weights = next((folder / "transformer").glob("*.safetensors"))
+        gate = {"blocks.0.to_gate_compress.weight": torch.randn(128, 128)}
+        save_file({**load_file(weights), **gate}, weights)
+    assert add(folder, name) == 0
     clip, again = tmp_path / "clip.mp4", tmp_path / "again.mp4"
     told = generate(clip, "a red ball", "--model", name, "--frames", str(frames), *SHOT)
     request = told["request"]
     assert isinstance(request, dict)
     assert (request["steps"], request["guidance"], request["negative"]) == (steps, 1.0, "")
     assert probe(clip).num_frames == frames
+    assert ["sparse attention" in said for said in told["warnings"]] == [True] * (name in SPARSE)  # type: ignore[attr-defined]
     assert generate(again, "--from", str(clip.with_suffix(".json")))["frames_digest"] == told["frames_digest"]
-    other = generate(again, "--from", str(clip.with_suffix(".json")), "--seed", "5")
-    assert other["frames_digest"] != told["frames_digest"]
 
 
 def test_a_killed_rollout_is_resumed_to_the_same_frames(tmp_path: Path) -> None:
@@ -71,7 +80,7 @@ def test_a_killed_rollout_is_resumed_to_the_same_frames(tmp_path: Path) -> None:
         "--frames",
         "81",
         "--size",
-        "96x96",
+        "64x64",
         "--seed",
         "4",
     ]
@@ -117,8 +126,6 @@ def test_a_lora_over_the_base_makes_the_child(tmp_path: Path, capsys: pytest.Cap
         "--sampler", "renoise", "--frames", "5", *SHOT,
     )  # fmt: skip
     assert without["frames_digest"] != child["frames_digest"]
-    again = generate(tmp_path / "again.mp4", "--from", str(tmp_path / "child.json"))
-    assert again["frames_digest"] == child["frames_digest"]
     capsys.readouterr()
     assert add(folder, "self-forcing-t2v-1.3b", lora) == 2
     assert "is not made by a LoRA" in capsys.readouterr().err
@@ -133,24 +140,19 @@ def test_a_lora_over_the_base_makes_the_child(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_no_guidance_is_none_for_both_experts(tmp_path: Path) -> None:
-    """The second expert's guidance keeps its proportion to the first one's, but 1 is 1: nothing is asked of it twice."""
-    assert add(save("wan2.2-t2v-a14b", tmp_path / "model"), "wan2.2-t2v-a14b") == 0
-    words = ["a red ball", "--model", "wan2.2-t2v-a14b", "--frames", "5", "--steps", "8", *SHOT]
-    one = generate(tmp_path / "a.mp4", *words, "--guidance", "1")
-    other = generate(tmp_path / "b.mp4", *words, "--guidance", "1", "--negative", "red")
-    assert one["frames_digest"] == other["frames_digest"]
-
-
-def test_gates_of_sparse_attention_are_left_out_and_said(tmp_path: Path) -> None:
-    folder = save("wan2.1-t2v-1.3b", tmp_path / "model")
-    weights = next((folder / "transformer").glob("*.safetensors"))
-    tensors = load_file(weights)
-    save_file({**tensors, "blocks.0.to_gate_compress.weight": torch.randn(128, 128)}, weights)
-    assert add(folder, "fastwan2.1-t2v-1.3b") == 0
-    told = generate(
-        tmp_path / "a.mp4", "a red ball", "--model", "fastwan2.1-t2v-1.3b", "--frames", "5", *SHOT
+    """The second expert's guidance keeps its proportion to the first one's, but 1 is 1: nobody asks what is not wanted."""
+    name = "wan2.2-t2v-a14b"
+    card = load_card(name)
+    assert card.guidance_low not in (None, card.guidance)
+    folder = WanFolder(save(name, tmp_path / "model"), dtype=torch.float32)
+    request = build_request(
+        "a red ball", model=name, size=(64, 64), num_frames=5, steps=8, guidance=1, seed=1
     )
-    assert ["sparse attention" in said for said in told["warnings"]] == [True]  # type: ignore[attr-defined]
+    runner = WanRunner(card, folder, {})
+    with torch.inference_mode():
+        prepared = runner.prepare(request)
+        assert len(prepared[0]) == 1
+        assert runner.denoise(request, prepared, lambda *_: None, lambda net: net).isfinite().all()
 
 
 def test_what_a_child_lost_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,9 +184,7 @@ def test_what_a_child_lost_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "no.mp4").exists()
 
 
-def test_seconds_are_rounded_to_whole_chunks(capsys: pytest.CaptureFixture[str]) -> None:
-    from filmwright.engine.build_request import build_request
-
+def test_seconds_are_rounded_to_whole_chunks() -> None:
     assert [
         build_request("a ball", model="self-forcing-t2v-1.3b", seconds=s).num_frames for s in (0.6, 2, 5, 30)
     ] == [9, 33, 81, 477]

@@ -13,8 +13,8 @@ from filmwright.engine.plan import plan_for
 from reference_wan import save
 
 MODEL = "self-forcing-t2v-1.3b"
-LAYERS, FRAMES = 40, 69  # 18 latent frames
-PAST = 2 * LAYERS * 18 * 12 * 12 * 128 * 2  # bytes of keys and values in bf16
+LAYERS, FRAMES = 32, 81  # 21 latent frames
+PAST = 2 * LAYERS * 21 * 12 * 12 * 128 * 2  # bytes of keys and values in bf16
 DENOISE = """
 import sys
 from pathlib import Path

@@ -240,7 +240,7 @@ def _rollout_work(
         own = [torch.zeros(*shape[:2], past.chunk, *shape[3:]) for _ in range(4)]  # the sampler's
         chunks = shape[2] // past.chunk
         x = own[0].to(folder.dtype)
-        for index in (0, max(chunks, 1) - 1):
+        for index in (0, chunks - 1):
             past.done = index
             before = (trace.product_flops, trace.convolution_flops)
             net(x, torch.zeros(1, 1), context, past=past)

@@ -122,8 +122,8 @@ class WanRunner:
         shape = latent_shape(self.folder, request)
         draw = partial(torch.randn, generator=torch.Generator().manual_seed(request.seed))
         noise = draw(shape).to(words.device)
-        times = few_steps(card.levels, shift=card.shift or 1.0) if card.levels else None
-        times = times or timesteps(request.steps, shift=card.shift or 1.0)
+        shift = card.shift or 1.0
+        times = few_steps(card.levels, shift=shift) if card.levels else timesteps(request.steps, shift=shift)
         count = shape[2] * shape[3] * shape[4] // 4
         attend, self.proofs = choose_attention(
             self.folder.device, self.folder.dtype, count, self.folder.configs[0].head_dim
