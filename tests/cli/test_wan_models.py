@@ -68,7 +68,7 @@ def test_loras_change_a_clip_and_belong_to_its_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = save("wan2.2-t2v-a14b", tmp_path / "model")
-    assert run(["models", "add", str(folder), "--any-size"]) == 0
+    assert run(["models", "add", str(folder), "--any-size", "--as", "wan2.2-t2v-a14b"]) == 0
     down, up = torch.randn(2, 128), torch.randn(128, 2)
     layer = "transformer.blocks.0.attn1.to_q"
     style, odd = tmp_path / "style.safetensors", tmp_path / "odd.safetensors"

@@ -30,8 +30,8 @@ from filmwright.weights.card import load_card
 from filmwright.weights.wan_folder import WanFolder
 model, out, guidance, nets = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
 join("cpu")
-name = "wan2.1-t2v-1.3b"
-request = build_request("a red ball", model=name, size=(80, 64), num_frames=9, steps=4, seed=2, guidance=guidance)
+name, frames = sys.argv[5], int(sys.argv[6])
+request = build_request("a red ball", model=name, size=(80, 64), num_frames=frames, steps=4, seed=2, guidance=guidance)
 runner = WanRunner(load_card(name), WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
 with torch.inference_mode():
     z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
@@ -48,14 +48,22 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(MODEL, tmp_path_factory.mktemp("wan") / "model", **sizes)
 
 
-def denoised(model: Path, folder: Path, count: int, guidance: float, nets: str = "held") -> torch.Tensor:
+def denoised(
+    model: Path,
+    folder: Path,
+    count: int,
+    guidance: float,
+    nets: str = "held",
+    name: str = MODEL,
+    frames: int = 9,
+) -> torch.Tensor:
     script, out = folder / "worker.py", folder / f"{count}-{guidance}-{nets}.safetensors"
     script.write_text(WORKER)
     launch = [sys.executable]
     if count > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [*launch, str(script), str(model), str(out), str(guidance), nets]
+    words = [*launch, str(script), str(model), str(out), str(guidance), nets, name, str(frames)]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return load_file(out)["z"]
@@ -76,6 +84,13 @@ def test_processes_give_the_result_of_one(
     one = denoised(model, tmp_path, 1, guidance)
     many = denoised(model, tmp_path, count, guidance, nets)
     torch.testing.assert_close(many, one, atol=1e-4, rtol=1e-4)
+
+
+def test_processes_share_the_past_of_a_clip_made_chunk_by_chunk(model: Path, tmp_path: Path) -> None:
+    name, frames = "self-forcing-t2v-1.3b", 33
+    one = denoised(model, tmp_path, 1, 1.0, name=name, frames=frames)
+    two = denoised(model, tmp_path, 2, 1.0, name=name, frames=frames)
+    torch.testing.assert_close(two, one, atol=1e-4, rtol=1e-4)
 
 
 def test_two_processes_write_one_file(

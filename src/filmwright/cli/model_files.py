@@ -50,12 +50,23 @@ def add(
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", metavar="DIR", help="The tokenizer's folder.")
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lora",
+            metavar="FILE[=WEIGHT][@high|low]",
+            help="A LoRA that makes the model of its base's weights.",
+        ),
+    ] = None,
     any_size: Annotated[
         bool, typer.Option("--any-size", help="Take nets of other widths and depths than published.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Tell where a model's weights lie; every file is checked, and hashed once."""
+    """Tell where a model's weights lie; every file is checked, and hashed once.
+
+    Models with the same nets, such as one and what was distilled from it, cannot be told apart: say which with --as.
+    """
     from filmwright.weights.card import load_card
     from filmwright.weights.places import check_path, keep
 
@@ -68,6 +79,7 @@ def add(
     for part in (path, *parts.values()):
         check_path(part)
 
+    from filmwright.engine.build_request import parse_lora
     from filmwright.weights.adding import added
 
     chosen, place = added(
@@ -75,16 +87,21 @@ def add(
         name=name,
         given=parts,
         like=like,
+        loras=[parse_lora(written) for written in lora or ()],
         any_size=any_size,
         on_file=lambda done, total, file: typer.echo(f"hashing {done + 1}/{total} {file}", err=True),
     )
     keep(chosen, place)
     if as_json:
         told = {"name": chosen, "path": str(place.path), "files": len(place.files)}
+        told |= {"loras": len(place.loras)} if place.loras else {}
         told |= {"parts": {role: str(part) for role, part in place.parts.items()}} if place.parts else {}
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:
-        typer.echo(f"{chosen}: {place.path}, {len(place.files)} weights files, {say_bytes(place.bytes)}")
+        with_loras = f" and {len(place.loras)} LoRA" if place.loras else ""
+        typer.echo(
+            f"{chosen}: {place.path}, {len(place.files)} weights files{with_loras}, {say_bytes(place.bytes)}"
+        )
 
 
 def pull(
@@ -102,6 +119,11 @@ def pull(
     from filmwright.weights.pulling import pull as fetch
 
     card = load_card(name)
+    if card.hub_lora is not None:
+        raise BadRequest(
+            f"{name!r} is published as LoRA files ({card.hub_lora}) over {card.base!r}: pull {card.base!r}, download a LoRA "
+            f"of it, and: filmwright models add FOLDER --as {name} --lora FILE"
+        )
     if to is not None and to.exists() and not to.is_dir():
         raise BadRequest(f"--to {to} is not a folder")
     before = places().get(name)

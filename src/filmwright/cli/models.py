@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["models_app"]
 
+
 models_app = typer.Typer(
     invoke_without_command=True, help="The models: what they make and take, where they are."
 )
@@ -88,7 +89,8 @@ def _weights_lines(card: ModelCard, place: Place | None) -> list[str]:
         else "no commit pinned: main, as the first pull finds it"
     )
     size = f", {say_bytes(card.bytes)}" if card.bytes else ""
-    lines = [f"  hub       {card.hub}, {commit}{size}"]
+    over = f", as LoRA over {card.base} in {card.hub_lora}" if card.hub_lora else ""
+    lines = [f"  hub       {card.hub}{over}, {commit}{size}"]
     if place is None:
         return [*lines, f"  weights   not here: filmwright models pull {card.name}"]
     how = f", commit {place.revision[:12]}" if place.revision else ""
@@ -110,8 +112,14 @@ def lines_of(card: ModelCard) -> list[str]:
         f"  sizes     {sizes}; any sides of {card.min_side} to {card.max_side} in steps of {card.side_multiple}",
         f"  length    {low:.2f} to {high:.2f} s, {card.max_frames} frames at {card.fps} fps",
         f"  samplers  {', '.join(card.samplers)}; {card.sampler} by default",
-        f"  steps     {card.steps}; guidance {guidance}",
+        f"  steps     {card.steps}; guidance {guidance}"
+        + (": distilled, takes no other" if card.levels else ""),
     ]
+    if card.chunk is not None and card.window is not None:
+        lines.append(
+            f"  chunks    {card.chunk} latent frames at a time, each sees {card.window} with itself; "
+            f"trained on {card.num_frames} frames"
+        )
     if card.cameras:
         lines.append(f"  cameras   {', '.join(card.cameras)}")
     lines.append(f"  controls  {', '.join(card.controls) or 'none'}")

@@ -1,4 +1,5 @@
-"""From noise to latents along the velocity field: Euler, DPM-Solver++(2M) and UniPC, for any callable denoiser.
+"""From noise to latents along the velocity field: Euler, DPM-Solver++(2M) and UniPC, for any callable denoiser; for
+those distilled to few steps, from noise to clean and part of the way back.
 
 Notable:
 - every frame has its own level, so every coefficient is a [b, t] table: frames that are given, or whose turn has not
@@ -14,19 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from filmwright.diffusion.flow import Denoise, per_frame, to_x0
+from filmwright.diffusion.flow import Denoise, mix, per_frame, to_x0
 from filmwright.diffusion.schedules import Levels
 
-__all__ = ["SAMPLERS", "OnStep", "Sampler", "dpmpp_2m", "euler", "unipc"]
+__all__ = ["SAMPLERS", "Draw", "OnStep", "Sampler", "dpmpp_2m", "euler", "renoise", "sampler_for", "unipc"]
 
 OnStep = Callable[[int, int], None]
 """(steps done, steps in all) after each step; what it raises ends the run."""
+Draw = Callable[[Sequence[int]], Tensor]
+"""Fresh noise of a shape, other numbers each time."""
 
 
 class Sampler(Protocol):
@@ -110,8 +114,43 @@ def unipc(
     return x
 
 
+def renoise(
+    denoise: Denoise,
+    x: Tensor,
+    times: Sequence[float],
+    draw: Draw,
+    *,
+    levels: Levels | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """For denoisers distilled to few steps: the clean latents that one look promises, with noise of `draw` anew.
+
+    Multistep consistency sampling (Song et al. 2023, algorithm 1), which DMD2 (Yin et al. 2024) distils for. Between
+    two looks nothing but the clean latents is kept, so for a denoiser that was not distilled it is a poor sampler.
+    See `Sampler`; what is promised at the last level is the result.
+    """
+    for step in _steps(x, times, levels, on_step):
+        clean = to_x0(x, denoise(x, step.levels(x)), step.start)
+        anew = mix(clean, draw(x.shape).to(x), step.end) if bool(step.end.any()) else clean
+        x = torch.where(per_frame(step.moves, x).bool(), anew, x)
+    return x
+
+
 SAMPLERS: dict[str, Sampler] = {"euler": euler, "unipc": unipc, "dpmpp-2m": dpmpp_2m}
-"""By the exact names that requests use."""
+"""Those that draw no noise, by the exact names that requests use."""
+
+
+def sampler_for(name: str, draw: Draw | None = None) -> Sampler:
+    """The sampler that requests call `name`; `draw` is where one that needs noise gets it.
+
+    Raises:
+        ValueError: it needs noise, and there is no `draw`.
+    """
+    if name != "renoise":
+        return SAMPLERS[name]
+    if draw is None:
+        raise ValueError("the sampler 'renoise' needs noise to draw from")
+    return partial(renoise, draw=draw)
 
 
 @dataclass(frozen=True, eq=False)

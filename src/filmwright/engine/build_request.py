@@ -16,6 +16,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from filmwright.engine.check_controls import check_controls, check_name
+from filmwright.engine.distilled import check_distilled
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
 from filmwright.spec.errors import BadRequest
@@ -27,7 +28,7 @@ from filmwright.spec.request import (
     LoraRef,
     Request,
 )
-from filmwright.spec.shapes import TEMPORAL_FACTOR, VideoShape
+from filmwright.spec.shapes import VideoShape
 from filmwright.spec.words import mentions
 from filmwright.weights.card import ModelCard, load_card
 
@@ -168,6 +169,7 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     _check_frames(request.num_frames, card)
     if not 0 <= request.seed < 2**63:
         raise BadRequest(f"seed {request.seed} is out of range: it must be from 0 to {2**63 - 1}")
+    check_distilled(request, card)
     if not 1 <= request.steps <= card.max_steps:
         raise BadRequest(
             f"{request.steps} steps are out of range: model {card.name!r} takes 1 to {card.max_steps}, "
@@ -272,11 +274,13 @@ def _tidy(text: str) -> str:
 
 
 def _frames_for(seconds: float, fps: int, card: ModelCard) -> int:
-    """The nearest 4k+1 frames for a length in seconds."""
+    """The nearest frames that the model makes for a length in seconds: 4k+1, or whole chunks."""
     low, high = card.min_frames / fps, card.max_frames / fps
     frames = seconds * fps
     if math.isfinite(frames) and seconds > 0:
-        nearest = TEMPORAL_FACTOR * max(round((frames - 1) / TEMPORAL_FACTOR), 0) + 1
+        step = card.frames_step
+        least = step - 3
+        nearest = least + step * max(round((frames - least) / step), 0)
         if card.min_frames <= nearest <= card.max_frames:
             return nearest
     raise BadRequest(
@@ -363,11 +367,13 @@ def _check_frames(num_frames: int, card: ModelCard) -> None:
         raise BadRequest(
             f"{num_frames} frames are out of range: model {card.name!r} makes {card.min_frames} to {card.max_frames}"
         )
-    if (num_frames - 1) % TEMPORAL_FACTOR:
-        low = num_frames - (num_frames - 1) % TEMPORAL_FACTOR
-        offers = [str(n) for n in (low, low + TEMPORAL_FACTOR) if card.min_frames <= n <= card.max_frames]
+    step = card.frames_step
+    if (num_frames + 3) % step:
+        low = num_frames - (num_frames + 3) % step
+        offers = [str(n) for n in (low, low + step) if card.min_frames <= n <= card.max_frames]
+        must = "4k+1" if card.chunk is None else f"{step}k-3, whole chunks of {card.chunk} latent frames"
         raise BadRequest(
-            f"{num_frames} frames cannot be made: frames must be 4k+1, the nearest is {' or '.join(offers)}"
+            f"{num_frames} frames cannot be made: frames must be {must}, the nearest is {' or '.join(offers)}"
         )
 
 

@@ -249,7 +249,8 @@ class _Run:
         with clock.stage("encode", 1):
             prepared = runner.prepare(request)
         give_back(self.device)
-        with clock.stage("denoise", request.steps, before=min(journal.kept, request.steps)) as step:
+        steps = load_card(request.model).steps_of(request.num_frames, request.steps)
+        with clock.stage("denoise", steps, before=min(journal.kept, steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
         for name, proof in runner.proofs.items():
             if proof.get("dropped"):

@@ -27,6 +27,8 @@ from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
 
 if TYPE_CHECKING:
+    from filmwright.models.wan import WanTransformer
+    from filmwright.models.wan_past import WanPast
     from filmwright.models.wan_vae import WanVAE
     from filmwright.models.wan_vae_layers import Memory
     from filmwright.weights.wan_folder import WanFolder
@@ -159,7 +161,7 @@ def _wan_plan(
 def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
     """What each part of a run on Wan computes."""
     from filmwright.engine.wan import given_frames
-    from filmwright.engine.wan_runner import latent_shape
+    from filmwright.engine.wan_runner import latent_shape, past_for
     from filmwright.models.wan import WanTransformer
     from filmwright.models.wan_vae import WanVAE
     from filmwright.weights.wan_folder import running_dtype
@@ -170,12 +172,12 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
     with torch.device("meta"):
         text = folder.text.shell()
         ids = torch.zeros(1, WORDS, dtype=torch.long)
-        works["text"] = _work(folder.device, (text,), lambda: [text(ids), text(ids)])
         guided = request.guidance != 1
+        works["text"] = _work(folder.device, (text,), lambda: [text(ids) for _ in range(2 if guided else 1)])
         levels = torch.zeros(1, shape[2] if folder.first_frame_is_given else 1)
 
         def denoise(net: WanTransformer) -> object:
-            words = torch.zeros(2, WORDS, config.text_dim, dtype=folder.dtype)
+            words = torch.zeros(2 if guided else 1, WORDS, config.text_dim, dtype=folder.dtype)
             seen = None
             if config.image_dim is not None:
                 seen = torch.zeros(1, config.image_tokens or 257, config.image_dim, dtype=folder.dtype)
@@ -184,20 +186,24 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
             kept = [torch.zeros(shape) for _ in range(6)]  # the sampler's
             return kept, [net(x, levels, context) for context in contexts]
 
-        passes = []  # of nets of one and of two blocks: all blocks are alike
-        for layers in (1, 2):
+        def built(layers: int) -> WanTransformer:
             net = WanTransformer(replace(config, layers=layers))
             for name, p in net.named_parameters():
                 p.data = p.data.to(running_dtype(name, folder.dtype))
             if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
                 net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
-            passes.append(_work(folder.device, (net,), partial(denoise, net)))
-        one, two = passes
-        works["denoise"] = Work(
-            bytes=two.bytes,
-            products=(one.products + (config.layers - 1) * (two.products - one.products)) * request.steps,
-            convolutions=one.convolutions * request.steps,
-        )
+            return net
+
+        past = past_for(load_card(request.model), shape[2])
+        if past is not None:  # its size is that of all blocks
+            works["denoise"] = _rollout_work(built(config.layers), folder, shape, past, request.steps)
+        else:  # all blocks are alike: nets of one and of two tell what any number takes
+            one, two = (_work(folder.device, (net,), partial(denoise, net)) for net in map(built, (1, 2)))
+            works["denoise"] = Work(
+                bytes=two.bytes,
+                products=(one.products + (config.layers - 1) * (two.products - one.products)) * request.steps,
+                convolutions=one.convolutions * request.steps,
+            )
         vae = WanVAE(folder.vae_config).to(folder.vae_dtype)
         works["decode"] = _decode_work(vae, folder, shape)
         shown = sorted(c.at for c in request.controls if isinstance(c, Keyframe))
@@ -215,6 +221,44 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
                 ),
             )
     return works
+
+
+def _rollout_work(
+    net: WanTransformer,
+    folder: WanFolder | WanSketch,
+    shape: tuple[int, ...],
+    past: WanPast,
+    steps: int,
+) -> Work:
+    """What making a clip chunk by chunk computes: each has its steps and the pass that it leaves behind, the last none.
+
+    Its memory is that of the passes: they keep their past, which has its full size from the first on.
+    """
+    from filmwright.engine.trace import Trace
+    from filmwright.weights.wan_text import WORDS
+
+    marks = []
+    with Trace(net, device=folder.device) as trace:
+        kept = [torch.zeros(shape) for _ in range(2)]  # noise and what is clean
+        context = net.context(torch.zeros(1, WORDS, net.config.text_dim, dtype=folder.dtype))
+        own = [torch.zeros(*shape[:2], past.chunk, *shape[3:]) for _ in range(4)]  # the sampler's
+        chunks = shape[2] // past.chunk
+        x = own[0].to(folder.dtype)
+        for index in (0, chunks - 1):
+            past.done = index
+            before = (trace.product_flops, trace.convolution_flops)
+            net(x, torch.zeros(1, 1), context, past=past)
+            after = (trace.product_flops, trace.convolution_flops)
+            marks.append(tuple(a - b for a, b in zip(after, before, strict=True)))
+    del kept, own
+    # what a pass computes grows evenly with the chunks that it sees, until these are as many as it may see
+    seen = [min(index + 1, past.places) for index in range(chunks)]
+    passes = sum(steps + (index + 1 < chunks) for index in range(chunks))
+    share = sum((steps + (i + 1 < chunks)) * (n - 1) for i, n in enumerate(seen)) / max(seen[-1] - 1, 1)
+    products, convolutions = (
+        first * passes + (last - first) * share for first, last in zip(*marks, strict=True)
+    )
+    return Work(bytes=trace.peak, products=products, convolutions=convolutions)
 
 
 def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, ...]) -> Work:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import Request
+from filmwright.weights.card import CARDS, load_card
 from filmwright.weights.places import home
 
 __all__ = [
@@ -64,11 +65,19 @@ class Unfinished:
     changed: float  # seconds since 1970
 
     @property
+    def steps(self) -> int:
+        """Of the whole clip; as the request says where its model is not known any more."""
+        request = self.record.request
+        if request.model not in CARDS:
+            return request.steps
+        return load_card(request.model).steps_of(request.num_frames, request.steps)
+
+    @property
     def said(self) -> str:
         """How far it has come, in words."""
         if self.denoised:
             return "denoised, not decoded"
-        return f"{min(self.calls, self.record.request.steps)} of {self.record.request.steps} steps"
+        return f"{min(self.calls, self.steps)} of {self.steps} steps"
 
 
 def folder_of(request: Request, target: Path) -> Path:

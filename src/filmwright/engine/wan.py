@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from filmwright.diffusion.flow import Denoise
-from filmwright.diffusion.samplers import SAMPLERS, OnStep
+from filmwright.diffusion.samplers import Draw, OnStep, sampler_for
 from filmwright.diffusion.schedules import with_given
 from filmwright.engine.parallel import Ulysses, team_for
 from filmwright.models.wan import Context, WanTransformer
@@ -99,6 +99,7 @@ def denoise_wan(
     times: Sequence[float],
     *,
     sampler: str = "unipc",
+    draw: Draw | None = None,
     given: Given | None = None,
     picture: Tensor | None = None,
     on_step: OnStep | None = None,
@@ -112,8 +113,9 @@ def denoise_wan(
         words: the prompt's features [1, l, d], zero where it ends; `negative` those of what is not wanted.
         negative: see `words`; not looked at where guidance is 1.
         noise: fp32 [1, c, t, h, w].
-        times: levels from 1 to 0, see `diffusion.schedules.timesteps`.
-        sampler: a name of `diffusion.samplers.SAMPLERS`.
+        times: levels from 1 to 0, see `diffusion.schedules`.
+        sampler: a name that `diffusion.samplers.sampler_for` knows.
+        draw: where a sampler that needs fresh noise gets it.
         given: what is known, or None.
         picture: CLIP's tokens [1, m, d] for variants with an eye.
         on_step: is told after each step.
@@ -172,7 +174,7 @@ def denoise_wan(
         x = torch.where(given.given[:, None, None], given.known.to(noise), noise)
         levels = with_given(given.given[None])
     model = velocity if through is None else through(velocity)
-    return SAMPLERS[sampler](model, x, times, levels=levels, on_step=on_step)
+    return sampler_for(sampler, draw)(model, x, times, levels=levels, on_step=on_step)
 
 
 def _exact(net: WanTransformer, x: Tensor, levels: Tensor, context: Context) -> Tensor:

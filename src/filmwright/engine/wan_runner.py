@@ -15,33 +15,36 @@ from PIL import Image
 from torch import Tensor
 
 from filmwright.diffusion.flow import Denoise
-from filmwright.diffusion.samplers import OnStep
-from filmwright.diffusion.schedules import timesteps
+from filmwright.diffusion.samplers import OnStep, sampler_for
+from filmwright.diffusion.schedules import few_steps, timesteps
 from filmwright.engine.attention import choose_attention
 from filmwright.engine.cache import FirstBlockCache
 from filmwright.engine.devices import fast_dtype
+from filmwright.engine.distilled import distilled_findings
+from filmwright.engine.rollout import roll_out
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.engine.strips import joined
 from filmwright.engine.wan import Expert, Given, denoise_wan, given_frames
 from filmwright.media.image import load_image
 from filmwright.models.strips import Strip, strips_of
 from filmwright.models.wan import Attend, WanTransformer
+from filmwright.models.wan_past import WanPast
 from filmwright.models.wan_vae import GROUP
 from filmwright.models.wan_vae_layers import Memory
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
-from filmwright.spec.request import Keyframe, Request
+from filmwright.spec.request import Keyframe, LoraRef, Request
 from filmwright.spec.words import Finding
 from filmwright.weights.card import ModelCard, load_card
 from filmwright.weights.files import read_weights
 from filmwright.weights.lora import adapt, read_lora
-from filmwright.weights.places import Place, hashed, place_of
+from filmwright.weights.places import Place, PlacedLora, hashed, place_of
 from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_parts import parts_of
 from filmwright.weights.wan_sketch import WanSketch
 
-__all__ = ["WIDEST_STRIP", "WanRunner", "latent_shape", "wan_dtypes", "wan_files", "wan_runner"]
+__all__ = ["WIDEST_STRIP", "WanRunner", "latent_shape", "past_for", "wan_dtypes", "wan_files", "wan_runner"]
 
 N = TypeVar("N")
 # latents across a picture that is decoded at once. Two strips of 832x480 take 7 % longer than one and 44 % less memory;
@@ -53,20 +56,29 @@ class WanRunner:
     """Runs requests on Wan's nets; see `engine.generate.Runner`."""
 
     def __init__(
-        self, card: ModelCard, folder: WanFolder, hashes: dict[str, str], strategy: Strategy | None = None
+        self,
+        card: ModelCard,
+        folder: WanFolder,
+        hashes: dict[str, str],
+        strategy: Strategy | None = None,
+        loras: Sequence[PlacedLora] = (),
     ) -> None:
-        self.card, self.folder, self.hashes = card, folder, hashes
+        """`loras` belong to the model, whatever else a request asks for."""
+        self.card, self.folder, self.hashes, self.loras = card, folder, hashes, loras
         self.strategy = strategy or Strategy()
         self.proofs: dict[str, dict[str, float]] = {}
         self._held: dict[str, Any] = {}
 
-    def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
-        """Nothing: these models were trained on everybody's words."""
-        return ()
+    def findings(self, request: Request) -> Sequence[Finding]:
+        """Nothing of the words, these models were trained on everybody's; but what goes beyond a model's training."""
+        return distilled_findings(request, self.card, sparse=self.folder.was_sparse)
 
     def prepare(self, request: Request) -> tuple[Tensor, Given | None, Tensor | None]:
-        """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens."""
-        words = self._words([request.prompt, request.negative])
+        """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens.
+
+        Without guidance nobody asks what is not wanted: [1, l, d].
+        """
+        words = self._words([request.prompt, request.negative][: 1 if request.guidance == 1 else 2])
         shown = {c.at: c.image.path for c in request.controls if isinstance(c, Keyframe)}
         if not shown:
             return words, None, None
@@ -110,11 +122,15 @@ class WanRunner:
         """Clean latents [1, c, t, h, w]. A second expert's guidance keeps its proportion to the first one's."""
         words, given, tokens = prepared
         card = self.card
-        proportion = 1.0 if card.guidance_low is None else card.guidance_low / card.guidance
+        low = card.guidance if card.guidance_low is None else card.guidance_low
+        proportion = 1.0 if request.guidance == 1 else low / card.guidance  # none is none for both
         guidances = (request.guidance, request.guidance * proportion)
         reaches = (0.0,) if self.folder.boundary is None else (self.folder.boundary, 0.0)
         shape = latent_shape(self.folder, request)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(words.device)
+        draw = partial(torch.randn, generator=torch.Generator().manual_seed(request.seed))
+        noise = draw(shape).to(words.device)
+        shift = card.shift or 1.0
+        times = few_steps(card.levels, shift=shift) if card.levels else timesteps(request.steps, shift=shift)
         count = shape[2] * shape[3] * shape[4] // 4
         attend, self.proofs = choose_attention(
             self.folder.device, self.folder.dtype, count, self.folder.configs[0].head_dim
@@ -126,6 +142,14 @@ class WanRunner:
             return caches[-1]
 
         with ExitStack() as stack:
+            past = past_for(card, shape[2])
+            if past is not None:
+                net = self._expert(0, request, attend, stack)
+                solve = sampler_for(request.sampler, draw)
+                chunks = roll_out(
+                    net, words[:1], noise, times, past, solve=solve, on_step=on_step, through=through
+                )
+                return torch.cat(list(chunks), dim=2)
             experts = [
                 Expert(
                     net=partial(self._expert, index, request, attend, stack),
@@ -139,8 +163,9 @@ class WanRunner:
                 words[:1],
                 words[1:],
                 noise,
-                timesteps(request.steps, shift=card.shift or 1.0),
+                times,
                 sampler=request.sampler,
+                draw=draw,
                 given=given,
                 picture=tokens,
                 on_step=on_step,
@@ -162,7 +187,10 @@ class WanRunner:
             blocks = StreamedBlocks(list(net.blocks), partial(self.folder.block, index), self.folder.device)
             net.stream = blocks  # type: ignore[assignment]
             stack.callback(blocks.close)
-        wanted = [r for r in request.loras if r.expert in ("both", ("high", "low")[index])]
+        for lora in self.loras:
+            lora.check()  # of a runner that is held, the file may have changed since
+        asked: tuple[PlacedLora | LoraRef, ...] = (*self.loras, *request.loras)
+        wanted = [r for r in asked if r.expert in ("both", ("high", "low")[index])]
         loras = [
             (read_lora(Path(r.path).name, read_weights(Path(r.path)), net, own_name), r.weight)
             for r in wanted
@@ -211,6 +239,13 @@ def _proof(caches: Sequence[FirstBlockCache]) -> dict[str, float]:
     }
 
 
+def past_for(card: ModelCard, num_frames: int) -> WanPast | None:
+    """What a streaming model keeps of a clip of latent frames; None where a clip is made as a whole."""
+    if card.chunk is None:
+        return None
+    return WanPast(chunk=card.chunk, num_frames=num_frames, window=card.window, sink=card.sink)
+
+
 def wan_dtypes(device: str) -> tuple[torch.dtype, torch.dtype]:
     """What Wan's transformers and its VAE run in; a CPU convolves in fp32."""
     dtype = fast_dtype(device)
@@ -236,7 +271,8 @@ def wan_runner(
 ) -> WanRunner:
     """The Wan model called `model`; see `wan_files`. The last one is kept, while its files are where they were."""
     folder, hashes = wan_files(model, device, weights)
-    return _runner(model, folder, tuple(hashes.items()), strategy)
+    loras = () if weights else place_of(model).loras
+    return _runner(model, folder, tuple(hashes.items()), strategy, loras)
 
 
 _hashed = lru_cache(maxsize=1)(hashed)
@@ -256,9 +292,13 @@ def _files(model: str, device: str, written: str) -> WanFolder:
 
 @lru_cache(maxsize=1)
 def _runner(
-    model: str, folder: WanFolder, hashes: tuple[tuple[str, str], ...], strategy: Strategy | None
+    model: str,
+    folder: WanFolder,
+    hashes: tuple[tuple[str, str], ...],
+    strategy: Strategy | None,
+    loras: tuple[PlacedLora, ...],
 ) -> WanRunner:
-    return WanRunner(load_card(model), folder, dict(hashes), strategy)
+    return WanRunner(load_card(model), folder, dict(hashes), strategy, loras)
 
 
 def latent_shape(folder: WanFolder | WanSketch, request: Request) -> tuple[int, int, int, int, int]:

@@ -1,5 +1,6 @@
 """Wan's denoiser (2.1 and 2.2): text to video, image to video, first and last frame, and 5B's clean first frame.
 
+A clip may be denoised chunk by chunk of latent frames, each seeing itself and what is kept of those before it (`Past`).
 Parameters carry the names of Wan's own checkpoints; `weights.wan` maps those of diffusers. What the caption and a
 picture say to each layer does not change while a clip is denoised, so it is computed once (`context`); levels are
 given a latent frame, which is all that any variant needs of its timesteps a token.
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Attend", "Context", "Reuse", "Share", "WanConfig", "WanTransformer", "wan_rotations"]
+__all__ = ["Attend", "Context", "Past", "Reuse", "Share", "WanConfig", "WanTransformer", "wan_rotations"]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(e)) v of [b, g, n, e], [b, g, m, e], [b, g, m, e] -> [b, g, n, e]."""
@@ -37,6 +38,17 @@ class Reuse(Protocol):
 
     def after_last(self, tokens: Tensor) -> None:
         """Is told the tokens after the last block, if they were computed."""
+
+
+class Past(Protocol):
+    """What is kept of the latent frames before a chunk, for every layer; see `models.wan_past.WanPast`."""
+
+    @property
+    def start(self) -> int:
+        """Latent frames before the chunk."""
+
+    def attend(self, layer: int, attend: Attend) -> Attend:
+        """Attention of a layer's chunk over what is kept and over itself."""
 
 
 class Share(Protocol):
@@ -82,13 +94,19 @@ class WanConfig:
         return self.dim // self.heads
 
 
-def wan_rotations(shape: tuple[int, int, int], head_dim: int, device: torch.device | str = "cpu") -> Tensor:
-    """Complex rotations [t*h*w, e/2] of a grid of (t, h, w) tokens: time, row and column turn pairs of their own."""
+def wan_rotations(
+    shape: tuple[int, int, int], head_dim: int, device: torch.device | str = "cpu", start: int = 0
+) -> Tensor:
+    """Complex rotations [t*h*w, e/2] of a grid of (t, h, w) tokens, from latent frame `start` on: time, row and column
+    turn pairs of their own.
+    """
     space = 2 * (head_dim // 6)
     tables = []
-    for count, size in zip(shape, (head_dim - 2 * space, space, space), strict=True):
+    sizes = (head_dim - 2 * space, space, space)
+    for first, count, size in zip((start, 0, 0), shape, sizes, strict=True):
         speed = THETA ** (-torch.arange(0, size, 2, dtype=torch.float64, device=device) / size)
-        tables.append(torch.arange(count, dtype=torch.float64, device=device)[:, None] * speed)
+        places = torch.arange(first, first + count, dtype=torch.float64, device=device)
+        tables.append(places[:, None] * speed)
     t, h, w = shape
     angle = torch.cat(
         [
@@ -288,7 +306,14 @@ class WanTransformer(nn.Module):
         """The blocks, in order."""
         return cast("Iterable[Block]", self.blocks) if self.stream is None else self.stream()
 
-    def forward(self, x: Tensor, levels: Tensor, context: Context, reuse: Reuse | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        levels: Tensor,
+        context: Context,
+        reuse: Reuse | None = None,
+        past: Past | None = None,
+    ) -> Tensor:
         """Velocity `noise - x_0` [b, c_out, t, h, w].
 
         Args:
@@ -296,29 +321,36 @@ class WanTransformer(nn.Module):
             levels: 0 clean to 1 noise, one for all [b, 1] or one a latent frame [b, t].
             context: as `context` gives it.
             reuse: may save all blocks but the first.
+            past: of the clip that `x` is a chunk of; what each layer is asked for is kept there.
         """
         grid = (x.shape[2], x.shape[3] // PATCH[1], x.shape[4] // PATCH[2])
-        rotations = wan_rotations(grid, self.config.head_dim, x.device)
+        start = 0 if past is None else past.start
+        rotations = wan_rotations(grid, self.config.head_dim, x.device, start)
         tokens = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous()  # [b, n, d]
         time = self.time_embedding(self._wave(levels)).to(tokens.dtype)  # [b, f, d]
         modulation = self.time_projection(time).unflatten(-1, (6, -1)).float()  # [b, f, 6, d]
         share = self.share
         if share is not None:
             tokens, rotations = share.mine(tokens, grid[0]), share.mine(rotations, grid[0])
-        tokens = self.head(self._blocks(tokens, modulation, context, rotations, reuse), time)
+        tokens = self.head(self._blocks(tokens, modulation, context, rotations, reuse, past), time)
         if share is not None:
             tokens = share.whole(tokens, grid[0])
         patches = tokens.unflatten(1, grid).unflatten(-1, (*PATCH, -1))  # b t h w 1 2 2 c
         return patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)  # type: ignore[no-any-return]
 
     def _blocks(
-        self, tokens: Tensor, modulation: Tensor, context: Context, rotations: Tensor, reuse: Reuse | None
+        self,
+        tokens: Tensor,
+        modulation: Tensor,
+        context: Context,
+        rotations: Tensor,
+        reuse: Reuse | None,
+        past: Past | None,
     ) -> Tensor:
         """Tokens [b, n, d] through all blocks, or through the first if `reuse` knows the rest."""
-        attend_all = self.attend if self.share is None else self.share.attend(self.attend)
         for index, (block, layer) in enumerate(zip(self.layers(), context, strict=True)):
             before = tokens
-            tokens = block(tokens, modulation, layer, rotations, self.attend, attend_all)
+            tokens = block(tokens, modulation, layer, rotations, self.attend, self._attend_all(index, past))
             if index == 0 and reuse is not None:
                 known = reuse.after_first(before, tokens)
                 if known is not None:
@@ -327,6 +359,11 @@ class WanTransformer(nn.Module):
         if reuse is not None:
             reuse.after_last(tokens)
         return tokens
+
+    def _attend_all(self, layer: int, past: Past | None) -> Attend:
+        """Attention of a layer over all tokens, of all processes and of the past."""
+        attend = self.attend if past is None else past.attend(layer, self.attend)
+        return attend if self.share is None else self.share.attend(attend)
 
     def _wave(self, levels: Tensor) -> Tensor:
         """Levels [b, f] -> sinusoids [b, f, 256] in the dtype of the net."""

@@ -7,13 +7,24 @@ variant, their shapes (`weights.wan_parts`, `weights.wan_folder`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from filmwright.spec.errors import BadRequest, WeightsError, listed
-from filmwright.weights.card import CARDS, load_card
-from filmwright.weights.places import OnFile, Place, check_path, hashed, pickles_in, place_of
+from filmwright.spec.request import LoraRef
+from filmwright.weights.card import CARDS, ModelCard, load_card
+from filmwright.weights.places import (
+    OnFile,
+    Place,
+    PlacedLora,
+    check_path,
+    hashed,
+    hashed_file,
+    pickles_in,
+    place_of,
+    places,
+)
 from filmwright.weights.wan_folder import WanFolder, looks, wan_names
 from filmwright.weights.wan_parts import NETS, WanParts, describe, index_of, net_of, parts_in, tensors_of
 
@@ -37,13 +48,14 @@ def added(
     name: str | None = None,
     given: Mapping[str, Path] | None = None,
     like: str | None = None,
+    loras: Sequence[LoraRef] = (),
     any_size: bool = False,
     on_file: OnFile | None = None,
 ) -> tuple[str, Place]:
     """The model that a path is, by name, and where its files lie, hashed; nothing is written.
 
-    `given` are parts by role, `like` a model that was added, or a folder, that lends what is not given. Nets of other
-    sizes than published are taken with `any_size`, under a `name`.
+    `given` are parts by role, `like` a model that was added, or a folder, that lends what is not given. `loras` make
+    the model of its base's weights. Nets of other sizes than published are taken with `any_size`, under a `name`.
 
     Raises:
         BadRequest: it may be several models, or is another than `name`.
@@ -64,11 +76,43 @@ def added(
     if name is None and len(names) > 1:
         raise BadRequest(f"{path} may be any of {', '.join(names)}: say which with --as NAME")
     chosen = name or names[0]
+    _check_loras(load_card(chosen), loras)
     if parts.index is None:
         parts = replace(parts, index=index_of(load_card(chosen)))
     if load_card(chosen).family == "wan":
         WanFolder(parts).check()
-    return chosen, hashed(path, on_file, None if whole else parts.paths)
+    place = hashed(path, on_file, None if whole else parts.paths)
+    _see_that_it_is_not_its_base(path, load_card(chosen), place, loras)
+    made_by = [
+        PlacedLora(path=Path(r.path), weight=r.weight, expert=r.expert, file=hashed_file(Path(r.path)))
+        for r in loras
+    ]
+    return chosen, place.model_copy(update={"loras": tuple(made_by)})
+
+
+def _check_loras(card: ModelCard, loras: Sequence[LoraRef]) -> None:
+    """Raises BadRequest where a model is not made by LoRAs, or has not the expert that one is for."""
+    if loras and card.hub_lora is None:
+        raise BadRequest(f"{card.name!r} is not made by a LoRA: give LoRAs to `filmwright generate`")
+    if wrong := [r for r in loras if r.expert != "both" and card.boundary is None]:
+        raise BadRequest(
+            f"model {card.name!r} has no {wrong[0].expert}-noise expert: leave out @{wrong[0].expert}"
+        )
+
+
+def _see_that_it_is_not_its_base(path: Path, card: ModelCard, place: Place, loras: Sequence[LoraRef]) -> None:
+    """Raises BadRequest where the weights are those of the model that this one was distilled from."""
+    base = places().get(card.base or "")
+    if base is not None and not loras and _transformers(base) == _transformers(place):
+        remedy = "" if card.hub_lora is None else f", or give its LoRA ({card.hub_lora}) with --lora"
+        raise BadRequest(
+            f"{path} holds {card.base!r} itself, not {card.name!r}: name the other's files{remedy}"
+        )
+
+
+def _transformers(place: Place) -> set[str]:
+    """Hashes of a place's transformers."""
+    return {f.sha256 for name, f in place.files.items() if name.startswith("transformer")}
 
 
 def _completed(path: Path, given: Mapping[str, Path], like: str | None) -> WanParts:

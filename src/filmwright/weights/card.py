@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from filmwright.spec.errors import BadRequest, WeightsError
+from filmwright.spec.shapes import TEMPORAL_FACTOR
 
 __all__ = ["CARDS", "WAN", "ModelCard", "load_card"]
 
@@ -23,6 +24,16 @@ WAN = (
     "wan2.2-t2v-a14b",
     "wan2.2-i2v-a14b",
     "wan2.2-ti2v-5b",
+    # distilled to few steps, and to streams
+    "fastwan2.1-t2v-1.3b",
+    "fastwan2.1-t2v-14b",
+    "fastwan2.2-ti2v-5b",
+    "lightx2v-t2v-14b",
+    "lightx2v-i2v-14b-480p",
+    "lightx2v-i2v-14b-720p",
+    "lightx2v-t2v-a14b",
+    "lightx2v-i2v-a14b",
+    "self-forcing-t2v-1.3b",
 )
 CARDS = {"pocket": "pocket/card.json", **{name: f"cards/{name}.json" for name in WAN}}
 """Every model by name, and where its card lies in this room. Names are matched exactly."""
@@ -44,6 +55,8 @@ class ModelCard(BaseModel):
         None  # patterns of its files there; None: those its model_index.json names
     )
     bytes: int | None = None  # of the published weights: parameters times the size of their dtype
+    hub_lora: str | None = None  # where they are published as LoRA files over the model `base`
+    base: str | None = None  # the model that this one was distilled from
     variant: str | None = None  # of the family: its nets and sizes, such as a key of weights.wan.WAN_SIZES
     part: str | None = None  # of the world, a key of spec.vocabulary.PARTS, that the weights were trained on
     side_multiple: int
@@ -65,6 +78,14 @@ class ModelCard(BaseModel):
     max_guidance: float
     shift: float | None = None  # of the levels; None: after the number of latents
     boundary: float | None = None  # the lowest level of the first of two experts
+    # of a model distilled to few steps: the levels that it was made for, before the shift; it takes these and no other,
+    # and no guidance
+    levels: tuple[float, ...] = ()
+    # of a model that makes a clip chunk by chunk, in latent frames: a chunk, what it sees with itself, and the clip's
+    # first ones that it always sees
+    chunk: int | None = None
+    window: int | None = None
+    sink: int = 0
     sampler: str
     samplers: tuple[str, ...]
     negative: str = ""  # what a clip should not show, where the request does not say
@@ -84,6 +105,15 @@ class ModelCard(BaseModel):
             "tilt": moves & {"tilt"},
         }
         return tuple(axis for axis, by in shown.items() if by)
+
+    @property
+    def frames_step(self) -> int:
+        """Frames are this many times a whole number, less 3: a latent frame is 4, the first one 1."""
+        return TEMPORAL_FACTOR * (self.chunk or 1)
+
+    def steps_of(self, num_frames: int, steps: int) -> int:
+        """Steps of a whole clip: a chunk's, as many times as there are chunks."""
+        return steps * (num_frames + 3) // self.frames_step if self.chunk else steps
 
 
 @cache

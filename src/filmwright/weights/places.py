@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +18,7 @@ from filmwright.spec.errors import BadRequest, WeightsError
 
 __all__ = [
     "Place",
+    "PlacedLora",
     "WeightsFile",
     "check_path",
     "forget",
@@ -55,6 +57,27 @@ class WeightsFile(BaseModel):
         return (state.st_size, state.st_mtime_ns) == (self.size, self.changed)
 
 
+class PlacedLora(BaseModel):
+    """A LoRA file that makes a model of another one's weights; as `spec.request.LoraRef`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    weight: float
+    expert: Literal["both", "high", "low"]
+    file: WeightsFile
+
+    def check(self) -> None:
+        """See that the file is as it was.
+
+        Raises:
+            WeightsError: it is gone or changed.
+        """
+        if not self.file.is_as_it_was(self.path):
+            what = "has changed" if self.path.exists() else "is gone"
+            raise WeightsError(f"{self.path} {what} since the model was added: add it again")
+
+
 class Place(BaseModel):
     """A model's weights: in one folder, or, with `parts`, each net on its own.
 
@@ -68,6 +91,7 @@ class Place(BaseModel):
     parts: dict[str, Path] = {}  # role -> file or folder
     revision: str | None = None  # the hub's commit that was pulled
     pulled: bool = False  # whether `filmwright models pull` put the files there
+    loras: tuple[PlacedLora, ...] = ()  # that belong to the model
 
     @property
     def roots(self) -> list[Path]:
@@ -93,7 +117,10 @@ class Place(BaseModel):
             if what is not None:
                 path = now.get(name, self.path / name if not self.parts else Path(name))
                 raise WeightsError(f"{path} {what} since the model was added: add it again")
-        return {name: file.sha256 for name, file in self.files.items()}
+        for lora in self.loras:
+            lora.check()
+        found = {name: file.sha256 for name, file in self.files.items()}
+        return found | {f"lora {lora.path.name} {lora.expert}": lora.file.sha256 for lora in self.loras}
 
 
 def home() -> Path:

@@ -14,6 +14,7 @@ from filmwright.models.wan import WanConfig
 from filmwright.spec.errors import WeightsError, listed
 
 __all__ = [
+    "SPARSE_GATE",
     "WAN_SIZES",
     "diffusers_name",
     "own_name",
@@ -73,7 +74,10 @@ _INSIDE = (
     ("scale_shift_table", "modulation"),
 )
 _BLOCK = re.compile(r"(blocks\.\d+)\.(.+)")
-_UNUSED = re.compile(r"norm_added_q|(^|\.)freqs$")  # in some checkpoints; no forward pass reads them
+SPARSE_GATE = "to_gate_compress"
+"""In the names of FastVideo's checkpoints that were trained with Video Sparse Attention (Zhang et al. 2025): weighs its
+coarse branch, which dense attention does not have."""
+_UNUSED = re.compile(rf"norm_added_q|{SPARSE_GATE}|(^|\.)freqs$")  # no forward pass here reads them
 
 
 def own_name(name: str) -> str | None:

@@ -26,7 +26,7 @@ from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
 from filmwright.weights.saved import read_object
 from filmwright.weights.tensor_file import TensorPlace, read_tensor
-from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
+from filmwright.weights.wan import SPARSE_GATE, WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 from filmwright.weights.wan_eye import WanEye, eye_places, load_eye
 from filmwright.weights.wan_parts import (
     WanParts,
@@ -63,6 +63,7 @@ class WanFolder:
         self.parts, self.device, self.dtype, self.vae_dtype = parts, device, dtype, vae_dtype or dtype
         self.boundary, self.first_frame_is_given = parts.boundary, parts.first_frame_is_given
         names = parts.experts
+        self.was_sparse = any(SPARSE_GATE in k for k in tensors_of(parts.at(names[0])))
         self.expert_places = [tensors_of(parts.at(name), to_own_names) for name in names]
         self.configs = [
             _config(parts.at(name), {k: v.shape for k, v in places.items()})
