@@ -121,8 +121,8 @@ def pull(
     card = load_card(name)
     if card.hub_lora is not None:
         raise BadRequest(
-            f"{name!r} is published as LoRA files ({card.hub_lora}) over {card.base!r}: pull {card.base!r}, download a LoRA "
-            f"of it, and: filmwright models add FOLDER --as {name} --lora FILE"
+            f"{name!r} is published as LoRA files ({card.hub_lora}) over {card.base!r}: pull {card.base!r}, download "
+            f"a LoRA, and: filmwright models add FOLDER --as {name} --lora FILE"
         )
     if to is not None and to.exists() and not to.is_dir():
         raise BadRequest(f"--to {to} is not a folder")
