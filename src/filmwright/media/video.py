@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from filmwright.media.files import check_output, hidden_beside, say_os_error
 from filmwright.spec.errors import MediaError
 
-__all__ = ["VideoInfo", "VideoWriter", "probe", "read_video"]
+__all__ = ["VideoInfo", "VideoWriter", "matrix_of", "probe", "read_video"]
 
 CRF = 16  # visually lossless at these sizes; 18 is the usual line
 QUALITY = {"crf": str(CRF), "preset": "medium"}
@@ -183,7 +183,7 @@ def read_video(path: Path | str, *, max_frames: int | None = None) -> tuple[NDAr
                 picture = frame.reformat(
                     format="rgb24",
                     interpolation=EXACT,
-                    src_colorspace=_matrix(frame),
+                    src_colorspace=matrix_of(frame),
                     dst_color_range=ColorRange.JPEG,
                 )
                 pictures.append(np.asarray(picture.to_ndarray(), dtype=np.uint8))
@@ -233,7 +233,7 @@ def _video_stream(container: av.container.InputContainer, path: Path | str) -> V
     return container.streams.video[0]
 
 
-def _matrix(frame: VideoFrame) -> Colorspace | int:
+def matrix_of(frame: VideoFrame) -> Colorspace | int:
     """The matrix of a frame; where the file is silent, what players assume: 709 from 720 lines on, 601 below."""
     if int(frame.colorspace) != UNSPECIFIED:
         return int(frame.colorspace)
