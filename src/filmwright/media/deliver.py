@@ -245,7 +245,9 @@ class _Sound:
 
     def _give(self, encoder: Encoder, piece: NDArray[np.float32]) -> None:
         if piece.shape[0] != self.channels:
-            raise MediaError(f"cannot deliver sound that changes from {self.channels} channels to {piece.shape[0]}")
+            raise MediaError(
+                f"cannot deliver sound that changes from {self.channels} channels to {piece.shape[0]}"
+            )
         encoder.sound(piece * np.float32(self.gain))
         self.given += piece.shape[1]
 

@@ -44,7 +44,6 @@ AAC_BITS = 160_000  # a second and channel: transparent for two channels (320 kb
 BT2020_NCL, SMPTE2084 = 9, 16  # H.273 codes
 
 
-
 class Encoder(Protocol):
     """Takes pictures and sound one after the other."""
 
@@ -80,7 +79,9 @@ class FilmEncoder:
         self.path, self.form, self.hdr, self.fps = path, form, hdr, fps
         self.num_frames = 0
         self._reformatter = VideoReformatter()
-        os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings; errors it may still say
+        os.environ.setdefault(
+            "SVT_LOG", "1"
+        )  # the AV1 encoder would print its settings; errors it may still say
         self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
         if comment:
             self._container.metadata["comment"] = comment
@@ -170,7 +171,7 @@ class PictureEncoder:
         if self.form.codec == "exr":
             made = VideoFrame.from_ndarray(linear(frame), format="gbrpf32le")
         elif frame.dtype == np.uint16:
-            made = VideoFrame.from_ndarray(np.ascontiguousarray(frame).astype(">u2"), format="rgb48be")
+            made = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb48be")
         else:
             made = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         if self.form.codec == "png":

@@ -53,7 +53,12 @@ class Hdr:
     """
 
     white: float = 203.0
-    display: tuple[tuple[float, float], ...] = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290))
+    display: tuple[tuple[float, float], ...] = (
+        (0.680, 0.320),
+        (0.265, 0.690),
+        (0.150, 0.060),
+        (0.3127, 0.3290),
+    )
     brightest: float = 1000.0
     darkest: float = 0.0001
 
