@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "BT2020",
     "BT709",
+    "BT2020",
     "REFERENCE_WHITE",
     "from_ycbcr10",
     "hdr10",

@@ -205,7 +205,8 @@ class _Sound:
         self.channels = 2 if first is None else first.shape[0]
         self._pieces = _and_then(first, pieces)
         if loudness is not None:
-            self._normalise(loudness, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
+            spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            self._normalise(loudness, spool)
         self._waiting = np.zeros((self.channels, 0), np.float32)
 
     def _normalise(self, wanted: float, spool: IO[bytes]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 __all__ = [
     "BadRequest",
     "Cancelled",
+    "CredentialsError",
     "DoesNotFit",
     "FilmwrightError",
     "MediaError",
@@ -44,6 +45,12 @@ class WeightsError(FilmwrightError):
     """A weights file that is missing, truncated, of another format, or fails its hash."""
 
     code = "weights"
+
+
+class CredentialsError(FilmwrightError):
+    """The keys that files are signed with are unsafe, damaged or cannot be made; or a file cannot be signed."""
+
+    code = "credentials"
 
 
 class Cancelled(FilmwrightError):

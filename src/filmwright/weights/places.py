@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import WeightsError
+from filmwright.spec.home import home
 
 __all__ = ["Place", "WeightsFile", "hashed", "home", "keep", "place_of", "places"]
 
@@ -57,12 +58,6 @@ class Place(BaseModel):
             if what is not None:
                 raise WeightsError(f"{self.path / name} {what} since the model was added: add it again")
         return {name: file.sha256 for name, file in self.files.items()}
-
-
-def home() -> Path:
-    """The folder of the list."""
-    given = os.environ.get("FILMWRIGHT_HOME")
-    return Path(given) if given else Path.home() / ".local" / "share" / "filmwright"
 
 
 def places() -> dict[str, Place]:
