@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from filmwright.spec.errors import (
         BadRequest,
         Cancelled,
+        CredentialsError,
         DoesNotFit,
         FilmwrightError,
         MediaError,
@@ -50,6 +51,7 @@ __all__ = [
     "Cancelled",
     "Clip",
     "Control",
+    "CredentialsError",
     "DoesNotFit",
     "Event",
     "FilmwrightError",
@@ -87,6 +89,7 @@ _HOMES = {
     "filmwright.spec.errors": (
         "BadRequest",
         "Cancelled",
+        "CredentialsError",
         "DoesNotFit",
         "FilmwrightError",
         "MediaError",

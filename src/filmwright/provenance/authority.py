@@ -137,7 +137,14 @@ def _make_signer(
     serial = x509.random_serial_number()
     until = min(now + datetime.timedelta(days=SIGNER_DAYS), root.not_valid_after_utc)
     certificate = (
-        _builder(_name(f"signer {_common_name(root).rpartition(' ')[2]}"), root.subject, key.public_key(), serial, now, until)
+        _builder(
+            _name(f"signer {_common_name(root).rpartition(' ')[2]}"),
+            root.subject,
+            key.public_key(),
+            serial,
+            now,
+            until,
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(
@@ -225,7 +232,9 @@ def _read_signer(path: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certifica
     try:
         return key, x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as error:
-        raise CredentialsError(f"the certificate in {path} is damaged: remove it, and it is renewed") from error
+        raise CredentialsError(
+            f"the certificate in {path} is damaged: remove it, and it is renewed"
+        ) from error
 
 
 def _check_mode(path: Path, wanted: int) -> None:

@@ -142,7 +142,8 @@ def film_manifest(
     `all_generated` is whether everything in it was made by models; else it is a composite with other footage.
     """
     parts = tuple(
-        shot if isinstance(shot, Ingredient) else Ingredient(path=shot, relationship="componentOf") for shot in shots
+        shot if isinstance(shot, Ingredient) else Ingredient(path=shot, relationship="componentOf")
+        for shot in shots
     )
     kind = "compositeSynthetic" if all_generated else "compositeWithTrainedAlgorithmicMedia"
     placed = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,9 @@ class Signed:
 
     manifest: str
     signer: str
+
+
+OTHER = "application/octet-stream"  # an ingredient of any other kind: its bytes are hashed whole
 
 
 def can_sign() -> bool:
@@ -91,7 +93,7 @@ def sign_file(path: Path | str, manifest: Manifest, *, authority: Authority | No
                     "label": ingredient_label(index),
                 }
                 with part_of.path.open("rb") as file:
-                    builder.add_ingredient(said, mime_of(part_of.path), file)
+                    builder.add_ingredient(said, MIME.get(part_of.path.suffix.lower(), OTHER), file)
             with path.open("rb") as source, part.open("w+b") as target:
                 builder.sign(signer, mime, source, target)
                 target.flush()
@@ -107,7 +109,6 @@ def sign_file(path: Path | str, manifest: Manifest, *, authority: Authority | No
     return Signed(manifest=name, signer=authority.name)
 
 
-@lru_cache(maxsize=8)
 def context(*roots: str, checks: bool = True) -> Any:
     """The library's settings: whom to trust, no network, no thumbnails; `checks` is whether reading verifies."""
     import c2pa

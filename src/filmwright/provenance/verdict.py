@@ -268,5 +268,7 @@ def _certificate(path: Path) -> str:
         text = path.read_text("ascii")
         x509.load_pem_x509_certificate(text.encode())
     except (OSError, ValueError) as error:
-        raise CredentialsError(f"--trust {path} is not a certificate in PEM: give an authority.pem") from error
+        raise CredentialsError(
+            f"--trust {path} is not a certificate in PEM: give an authority.pem"
+        ) from error
     return text
