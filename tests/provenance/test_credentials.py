@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import shutil
@@ -44,7 +44,9 @@ def unsigned(path: Path, form: str, comment: str | None = MARK) -> Path:
     frames = np.random.default_rng(0).integers(0, 256, (8, 128, 256, 3), dtype=np.uint8)
     sound = Audio(samples=np.zeros((2, 20_000), np.float32), rate=48_000)
     where = path.with_suffix("") if form == "png" else path
-    deliver([frames], where, format=form, width=256, height=128, fps=Fraction(24), audio=sound, comment=comment)
+    deliver(
+        [frames], where, format=form, width=256, height=128, fps=Fraction(24), audio=sound, comment=comment
+    )
     if form == "png":
         shutil.move(where / f"{path.stem}.000001.png", path)
     return path
@@ -98,21 +100,32 @@ def decoded(path: Path) -> list[bytes]:
 def test_one_changed_byte_of_the_content_is_found(tmp_path: Path, form: str) -> None:
     path = clip(tmp_path / f"a{DELIVERIES[form].suffix}", form=form)
     data = bytearray(path.read_bytes())
-    at = media_at(data) if form not in {"png", "wav"} else data.index(b"IDAT") + 500 if form == "png" else data.index(b"data") + 900
+    at = (
+        media_at(data)
+        if form not in {"png", "wav"}
+        else data.index(b"IDAT") + 500
+        if form == "png"
+        else data.index(b"data") + 900
+    )
     data[at] ^= 1
     path.write_bytes(data)
     verdict = verify_file(path)
     assert verdict.state == "tampered"
     assert not verdict.is_valid
-    assert any("ash" in problem.code and problem.where.startswith("c2pa.hash.") for problem in verdict.problems)
+    assert any(
+        "ash" in problem.code and problem.where.startswith("c2pa.hash.") for problem in verdict.problems
+    )
 
 
 def test_changed_words_are_found_and_named(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4")
-    path.write_bytes(path.read_bytes().replace(PROMPT.encode(), PROMPT.replace("crimson", "scarlet").encode()))
+    path.write_bytes(
+        path.read_bytes().replace(PROMPT.encode(), PROMPT.replace("crimson", "scarlet").encode())
+    )
     verdict = verify_file(path)
     assert verdict.state == "tampered"
-    assert [problem.where for problem in verdict.problems if "mismatch" in problem.code][0] == "org.filmwright.generation"
+    wrong = next(problem for problem in verdict.problems if "mismatch" in problem.code)
+    assert wrong.where == "org.filmwright.generation"
 
 
 @pytest.mark.parametrize("end", [0.2, 0.7, 0.999])
@@ -190,7 +203,9 @@ def test_a_film_nests_its_shots_and_their_words(tmp_path: Path) -> None:
     assert below.source == "compositeWithTrainedAlgorithmicMedia"
     assert below.actions == ("c2pa.created", "c2pa.placed", "c2pa.placed", "c2pa.placed", "c2pa.edited")
     assert [made.relationship for made in below.ingredients] == ["componentOf"] * 3
-    assert [made.generation["prompt"] for made in below.ingredients[:2] if made.generation] == [f"{PROMPT} {i}" for i in range(2)]
+    assert [made.generation["prompt"] for made in below.ingredients[:2] if made.generation] == [
+        f"{PROMPT} {i}" for i in range(2)
+    ]
     camera = below.ingredients[2]
     assert (camera.title, camera.manifest, camera.generation) == ("from a camera", None, None)
 
@@ -224,10 +239,15 @@ def test_private_credentials_keep_the_words_to_themselves(tmp_path: Path) -> Non
 def test_inputs_are_ingredients_whatever_their_kind(tmp_path: Path) -> None:
     (tmp_path / "key.bmp").write_bytes(b"BM" + bytes(100))
     path = unsigned(tmp_path / "a.mp4", "h264")
-    sign_file(path, clip_manifest("a.mp4", generation(), inputs=[tmp_path / "key.bmp", clip(tmp_path / "b.mp4")]))
+    sign_file(
+        path, clip_manifest("a.mp4", generation(), inputs=[tmp_path / "key.bmp", clip(tmp_path / "b.mp4")])
+    )
     made = verify_file(path).made
     assert made is not None
-    assert [(part.title, part.relationship) for part in made.ingredients] == [("key.bmp", "inputTo"), ("b.mp4", "inputTo")]
+    assert [(part.title, part.relationship) for part in made.ingredients] == [
+        ("key.bmp", "inputTo"),
+        ("b.mp4", "inputTo"),
+    ]
 
 
 def test_keys_are_readable_by_their_owner_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,18 +258,26 @@ def test_keys_are_readable_by_their_owner_alone(monkeypatch: pytest.MonkeyPatch)
         os.umask(old)
     folder = credentials_folder()
     modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in [folder, *folder.iterdir()]}
-    assert modes == {"credentials": 0o700, "authority.key": 0o600, "authority.pem": 0o644, "signer.pem": 0o600, "lock": 0o600}
+    assert modes == {
+        "credentials": 0o700,
+        "authority.key": 0o600,
+        "authority.pem": 0o644,
+        "signer.pem": 0o600,
+        "lock": 0o600,
+    }
 
 
 @pytest.mark.parametrize("name", ["", "signer.pem", "authority.key"])
 def test_keys_that_others_can_read_are_refused(tmp_path: Path, name: str) -> None:
-    begun = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=9 * 365)
+    begun = dt.datetime.now(dt.UTC) - dt.timedelta(days=9 * 365)
     open_authority(now=begun)  # a signer that has to be renewed, so that both keys are read
     bad = credentials_folder() / name
     bad.chmod(bad.stat().st_mode | 0o040)
     path = unsigned(tmp_path / "a.mp4", "h264")
     before = path.read_bytes()
-    with pytest.raises(CredentialsError, match=r"can be read or changed by others \(mode 0\d\d0\): chmod 0\d00 /"):
+    with pytest.raises(
+        CredentialsError, match=r"can be read or changed by others \(mode 0\d\d0\): chmod 0\d00 /"
+    ):
         sign_file(path, clip_manifest("a.mp4", generation()))
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4"]
@@ -257,7 +285,7 @@ def test_keys_that_others_can_read_are_refused(tmp_path: Path, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["signer.pem", "authority.key", "authority.pem"])
 def test_damaged_keys_are_one_line(name: str) -> None:
-    open_authority(now=datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=9 * 365))
+    open_authority(now=dt.datetime.now(dt.UTC) - dt.timedelta(days=9 * 365))
     (credentials_folder() / name).write_text("no")
     with pytest.raises(CredentialsError, match="damaged"):
         open_authority()
@@ -273,23 +301,23 @@ def test_a_link_is_no_key(tmp_path: Path) -> None:
 
 
 def test_a_signer_is_renewed_by_the_same_authority(tmp_path: Path) -> None:
-    now = datetime.datetime.now(datetime.UTC)
-    early = open_authority(now=now - datetime.timedelta(days=4 * 365))
+    now = dt.datetime.now(dt.UTC)
+    early = open_authority(now=now - dt.timedelta(days=4 * 365))
     assert open_authority().chain == early.chain  # four of ten years
     path = unsigned(tmp_path / "a.mp4", "h264")
     sign_file(path, clip_manifest("a.mp4", generation()))
-    late = open_authority(now=now + datetime.timedelta(days=2 * 365))
+    late = open_authority(now=now + dt.timedelta(days=2 * 365))
     assert late.chain != early.chain
     assert late.root == early.root
     leaf = x509.load_pem_x509_certificate(late.chain.encode())
-    assert leaf.not_valid_after_utc > now + datetime.timedelta(days=11 * 365)
+    assert leaf.not_valid_after_utc > now + dt.timedelta(days=11 * 365)
     assert verify_file(path).state == "valid"  # by the certificate inside it
 
 
 def test_an_expired_certificate_is_told_from_a_changed_file(tmp_path: Path) -> None:
     path = unsigned(tmp_path / "a.mp4", "h264")
-    left = datetime.timedelta(seconds=2)
-    ending = open_authority(now=datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=10 * 365) + left)
+    left = dt.timedelta(seconds=2)
+    ending = open_authority(now=dt.datetime.now(dt.UTC) - dt.timedelta(days=10 * 365) + left)
     sign_file(path, clip_manifest("a.mp4", generation()), authority=ending)
     assert verify_file(path).state == "valid"
     time.sleep(3.2)  # certificates end at whole seconds
@@ -300,9 +328,14 @@ def test_an_expired_certificate_is_told_from_a_changed_file(tmp_path: Path) -> N
 
 
 def test_two_first_users_make_one_authority() -> None:
-    program = "from filmwright.provenance.authority import open_authority; print(hash(open_authority().chain))"
+    program = (
+        "from filmwright.provenance.authority import open_authority; print(hash(open_authority().chain))"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    running = [subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) for _ in range(3)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
     said = {process.communicate()[0] for process in running}
     assert [process.returncode for process in running] == [0, 0, 0]
     assert len(said) == 1
@@ -310,7 +343,12 @@ def test_two_first_users_make_one_authority() -> None:
 
 def test_what_cannot_be_signed_is_one_line_and_stays_as_it_is(tmp_path: Path) -> None:
     open_authority()
-    for name, said in (("a.mkv", "cannot carry"), ("a.exr", "cannot carry"), ("none.mp4", "no such file"), ("a.mp4", "cannot sign")):
+    for name, said in (
+        ("a.mkv", "cannot carry"),
+        ("a.exr", "cannot carry"),
+        ("none.mp4", "no such file"),
+        ("a.mp4", "cannot sign"),
+    ):
         path = tmp_path / name
         if name != "none.mp4":
             path.write_bytes(b"not a film")

@@ -46,7 +46,8 @@ def to_unit(frames: NDArray[Any]) -> Floats:
 
 def linear(frames: NDArray[Any]) -> Floats:
     """Light that an sRGB picture (uint8 or uint16) stands for, float32, 1 is white (IEC 61966-2-1)."""
-    return _srgb_table(np.iinfo(frames.dtype).max)[frames]
+    light: Floats = _srgb_table(np.iinfo(frames.dtype).max)[frames]
+    return light
 
 
 def pq(nits: NDArray[Any]) -> NDArray[np.float64]:
@@ -63,7 +64,8 @@ def hdr10(frames: NDArray[Any], white: float = REFERENCE_WHITE) -> Floats:
     light = linear(frames) @ TO_BT2020.T
     # PQ is steep near black and smooth over the fourth root of light, so that a table of that is exact to 1e-5
     at = np.sqrt(np.sqrt(np.clip(light, 0.0, 1.0))) * np.float32(TABLE - 1) + np.float32(0.5)
-    return _pq_table(white)[at.astype(np.int32)]
+    signal: Floats = _pq_table(white)[at.astype(np.int32)]
+    return signal
 
 
 def to_ycbcr10(
@@ -87,16 +89,21 @@ def from_ycbcr10(
     """10-bit limited-range planes as R'G'B' uint16 [H,W,3], full range; chroma is interpolated linearly."""
     red, blue = weights
     luma = (y.astype(np.float32) - 64) / 876
-    u, v = (_spread((plane.astype(np.float32) - 512) / 896, luma.shape) for plane in (cb, cr))
+    u, v = (
+        _spread(((plane.astype(np.float32) - 512) / 896).astype(np.float32), luma.shape) for plane in (cb, cr)
+    )
     r = luma + np.float32(2 * (1 - red)) * v
     b = luma + np.float32(2 * (1 - blue)) * u
     g = (luma - np.float32(red) * r - np.float32(blue) * b) / np.float32(1 - red - blue)
     picture = np.stack([r, g, b], axis=-1)
-    return (np.clip(picture, 0.0, 1.0) * 65535 + 0.5).astype(np.uint16)
+    whole: NDArray[np.uint16] = (np.clip(picture, 0.0, 1.0) * 65535 + 0.5).astype(np.uint16)
+    return whole
 
 
 def _quantized(values: Floats, scale: int, offset: int) -> NDArray[np.uint16]:
-    return np.clip(values * np.float32(scale) + np.float32(offset + 0.5), 4, 1019).astype(np.uint16)
+    levels = np.clip(values * np.float32(scale) + np.float32(offset + 0.5), 4, 1019)
+    whole: NDArray[np.uint16] = levels.astype(np.uint16)
+    return whole
 
 
 def _chroma(plane: Floats, *, halve_rows: bool) -> Floats:

@@ -205,7 +205,7 @@ class _Sound:
         self.channels = 2 if first is None else first.shape[0]
         self._pieces = _and_then(first, pieces)
         if loudness is not None:
-            spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 (the stack closes it)
             self._normalise(loudness, spool)
         self._waiting = np.zeros((self.channels, 0), np.float32)
 
@@ -237,9 +237,8 @@ class _Sound:
             return
         need = round(upto * self.rate) - self.given
         while self._waiting.shape[1] < need:
-            piece = next(self._pieces, None)
-            if piece is None:
-                piece = np.zeros((self.channels, need - self._waiting.shape[1]), np.float32)
+            silence = np.zeros((self.channels, need - self._waiting.shape[1]), np.float32)
+            piece = next(self._pieces, silence)
             self._waiting = np.concatenate([self._waiting, piece], axis=1)
         self._give(encoder, self._waiting[:, :need])
         self._waiting = self._waiting[:, need:]

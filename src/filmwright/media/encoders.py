@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import av
 import numpy as np
@@ -85,7 +84,9 @@ class FilmEncoder:
         self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
         if comment:
             self._container.metadata["comment"] = comment
-        stream: VideoStream = self._container.add_stream(form.codec, rate=fps, options=_options(form, hdr))
+        stream = cast(
+            "VideoStream", self._container.add_stream(form.codec, rate=fps, options=_options(form, hdr))
+        )
         stream.width, stream.height, stream.pix_fmt = width, height, form.pixels
         context = stream.codec_context
         context.time_base = 1 / fps
@@ -147,7 +148,7 @@ class FilmEncoder:
         height, width = frame.shape[:2]
         picture = VideoFrame(width, height, self.form.pixels)
         for plane, values in zip(picture.planes, planes, strict=True):
-            rows = np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)
+            rows = np.frombuffer(memoryview(plane), np.uint16).reshape(plane.height, plane.line_size // 2)
             rows[:, : plane.width] = values
         return picture
 
@@ -176,7 +177,7 @@ class PictureEncoder:
             made = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         if self.form.codec == "png":
             made.color_trc, made.color_primaries = ColorTrc.IEC61966_2_1, ColorPrimaries.BT709
-        context = VideoCodecContext.create(self.form.codec, "w")
+        context = cast("VideoCodecContext", VideoCodecContext.create(self.form.codec, "w"))
         context.width, context.height, context.pix_fmt = made.width, made.height, made.format.name
         context.time_base, context.options = Fraction(1, 25), dict(self.form.options)
         made.pts = 0
@@ -231,7 +232,7 @@ class _SoundStream:
         if channels not in LAYOUTS:
             raise BadRequest(f"sound of {channels} channels cannot be delivered: give 1, 2 or 6")
         self._container, self._rate, self._layout = container, rate, LAYOUTS[channels]
-        self._stream: AudioStream = container.add_stream(codec, rate=SOUND_RATE, layout=self._layout)
+        self._stream = cast("AudioStream", container.add_stream(codec, rate=SOUND_RATE, layout=self._layout))
         context: AudioCodecContext = self._stream.codec_context
         if codec == "aac":
             context.bit_rate = AAC_BITS * channels
@@ -253,7 +254,7 @@ class _SoundStream:
         self._container.mux(self._stream.encode(None))
 
 
-def _options(form: Delivery, hdr: Hdr | None) -> Mapping[str, str]:
+def _options(form: Delivery, hdr: Hdr | None) -> dict[str, str]:
     """The encoder's options, with what HDR10 adds to the stream itself."""
     if hdr is None:
         return dict(form.options)

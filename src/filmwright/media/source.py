@@ -7,7 +7,7 @@ all, so that the film keeps its length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -74,12 +74,28 @@ class Source:
             return None
         return Audio(samples=self._heard(), rate=self.rate)
 
+    def picked(self, numbers: Collection[int]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """The frames of these numbers with their number, in order; numbers beyond the end give none.
+
+        Raises:
+            MediaError: the file is broken.
+        """
+        yield from self._numbered(set(numbers))
+
     def _decoded(self) -> Iterator[NDArray[Any]]:
+        for _, frame in self._numbered(None):
+            yield frame
+
+    def _numbered(self, wanted: set[int] | None) -> Iterator[tuple[int, NDArray[Any]]]:
         reformatter = VideoReformatter()
+        last = None if wanted is None else max(wanted, default=-1)
         try:
             with av.open(str(self.path)) as container:
-                for frame in container.decode(container.streams.video[0]):
-                    yield _picture(frame, reformatter)
+                for number, frame in enumerate(container.decode(container.streams.video[0])):
+                    if last is not None and number > last:
+                        return
+                    if wanted is None or number in wanted:
+                        yield number, _picture(frame, reformatter)
         except (OSError, ValueError, av.FFmpegError) as error:
             raise MediaError(f"cannot read {self.path}: it is broken; encode it anew") from error
 
@@ -174,7 +190,7 @@ def _picture(frame: VideoFrame, reformatter: VideoReformatter) -> NDArray[Any]:
     if frame.format.name in TEN_BIT and frame.color_range != ColorRange.JPEG:
         planes = []
         for plane in frame.planes:
-            rows = np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)
+            rows = np.frombuffer(memoryview(plane), np.uint16).reshape(plane.height, plane.line_size // 2)
             planes.append(rows[:, : plane.width])
         weights = BT2020 if int(frame.colorspace) == 9 else BT709
         if int(matrix_of(frame)) in (9, 1):

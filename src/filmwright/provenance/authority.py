@@ -13,7 +13,7 @@ signer is renewed when half of its ten years are over, and every file verifies f
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import fcntl
 import os
 import stat
@@ -38,13 +38,13 @@ ROOT, ROOT_KEY, SIGNER, LOCK = "authority.pem", "authority.key", "signer.pem", "
 ROOT_DAYS, SIGNER_DAYS = 30 * 365, 10 * 365
 C2PA_CLAIM = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 MAX_STUDIO = 64  # letters that a certificate's organisation may have (X.520)
-BEFORE = datetime.timedelta(minutes=10)  # clocks of two machines differ
+BEFORE = dt.timedelta(minutes=10)  # clocks of two machines differ
 SCALAR = 32  # bytes of each half of an ES256 signature
 
 
 @dataclass(frozen=True, kw_only=True)
 class Authority:
-    """What a file is signed with. `name` is who it says it is, `root` the certificate in PEM, `chain` signer and root."""
+    """What a file is signed with: `name` is who it says to be, `root` a certificate in PEM, `chain` signer and root."""
 
     name: str
     root: str
@@ -62,13 +62,13 @@ def credentials_folder() -> Path:
     return home() / "credentials"
 
 
-def open_authority(*, now: datetime.datetime | None = None) -> Authority:
+def open_authority(*, now: dt.datetime | None = None) -> Authority:
     """This machine's authority, made if there is none; its signer is renewed in time.
 
     Raises:
         CredentialsError: keys that others can read, that are damaged, or that cannot be written.
     """
-    folder, now = credentials_folder(), now or datetime.datetime.now(datetime.UTC)
+    folder, now = credentials_folder(), now or dt.datetime.now(dt.UTC)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -94,7 +94,7 @@ def root_of(folder: Path) -> str | None:
     return text
 
 
-def _opened(folder: Path, now: datetime.datetime) -> Authority:
+def _opened(folder: Path, now: dt.datetime) -> Authority:
     root_path, key_path, signer_path = (folder / name for name in (ROOT, ROOT_KEY, SIGNER))
     if not root_path.exists():
         _make_root(root_path, key_path, now)
@@ -109,11 +109,11 @@ def _opened(folder: Path, now: datetime.datetime) -> Authority:
     )
 
 
-def _make_root(path: Path, key_path: Path, now: datetime.datetime) -> None:
+def _make_root(path: Path, key_path: Path, now: dt.datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     serial = x509.random_serial_number()
     name = _name(f"local authority {serial & 0xFFFFFFFF:08x}")
-    days = datetime.timedelta(days=ROOT_DAYS)
+    days = dt.timedelta(days=ROOT_DAYS)
     certificate = (
         _builder(name, name, key.public_key(), serial, now, now + days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -126,7 +126,7 @@ def _make_root(path: Path, key_path: Path, now: datetime.datetime) -> None:
 
 
 def _make_signer(
-    path: Path, root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+    path: Path, root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, now: dt.datetime
 ) -> None:
     if root.not_valid_after_utc <= now:
         raise CredentialsError(
@@ -135,7 +135,7 @@ def _make_signer(
     key = ec.generate_private_key(ec.SECP256R1())
     identity = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
     serial = x509.random_serial_number()
-    until = min(now + datetime.timedelta(days=SIGNER_DAYS), root.not_valid_after_utc)
+    until = min(now + dt.timedelta(days=SIGNER_DAYS), root.not_valid_after_utc)
     certificate = (
         _builder(
             _name(f"signer {_common_name(root).rpartition(' ')[2]}"),
@@ -164,8 +164,8 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     serial: int,
-    now: datetime.datetime,
-    until: datetime.datetime,
+    now: dt.datetime,
+    until: dt.datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -207,7 +207,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _is_old(certificate: x509.Certificate, now: datetime.datetime) -> bool:
+def _is_old(certificate: x509.Certificate, now: dt.datetime) -> bool:
     begun, ended = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return now < begun or now > begun + (ended - begun) / 2
 

@@ -8,7 +8,7 @@ upscale, a still) opens it as its `parentOf`. Prompt, model, seed and weights st
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,7 +183,7 @@ def derived_manifest(
 
 
 def _action(name: str, **more: Any) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
     return {"action": name, "when": now, "softwareAgent": dict(AGENT), **more}
 
 

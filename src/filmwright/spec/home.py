@@ -1,4 +1,4 @@
-"""Where Filmwright keeps what is its user's: the list of models, unfinished runs, the keys that files are signed with."""
+"""Where Filmwright keeps what is its user's: models that were added, unfinished runs, signing keys."""
 
 from __future__ import annotations
 
