@@ -365,3 +365,38 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("FILMWRIGHT_HOME", str(tmp_path / "file"))
     with pytest.raises(CredentialsError, match="--no-sign"):
         open_authority()
+
+
+def test_media_of_many_megabytes_is_signed_without_being_held(tmp_path: Path) -> None:
+    """Ten times the film needs no more memory, also where a film of two media boxes comes from elsewhere."""
+    program = """
+import resource, sys
+from pathlib import Path
+from filmwright.provenance.manifest import derived_manifest
+from filmwright.provenance.signing import sign_file
+from filmwright.provenance.verdict import verify_file
+path = Path(sys.argv[1])
+sign_file(path, derived_manifest(path.name, path.with_name("small.mov")))
+assert verify_file(path).state == "valid"
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    small = unsigned(tmp_path / "small.mov", "prores-422-hq")
+    data = bytearray(small.read_bytes())
+    media = next(box for box in boxes_of(data) if box.path == "mdat")
+    peaks = []
+    for megabytes in (6, 120):
+        path = tmp_path / f"{megabytes}.mov"
+        with path.open("wb") as file:  # the same film with a longer media box
+            file.write(data[: media.start])
+            file.write((media.end - media.start + megabytes * 1_000_000).to_bytes(4, "big") + b"mdat")
+            file.write(data[media.content : media.end])
+            for i in range(megabytes):
+                file.write(bytes([i]) * 1_000_000)
+        words = [sys.executable, "-c", program, str(path)]
+        peaks.append(float(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
+        path.unlink()
+    assert peaks[1] - peaks[0] < 40, f"{peaks[0]:.0f} MB and {peaks[1]:.0f} MB"
+    with small.open("ab") as file:
+        file.write((1008).to_bytes(4, "big") + b"mdat" + bytes(1000))
+    sign_file(small, clip_manifest("small.mov", generation()))
+    assert verify_file(small).state == "valid"
