@@ -69,7 +69,9 @@ def test_a_file_is_not_overwritten_by_itself(clip: Path) -> None:
     assert clip.read_bytes() == before
 
 
-def test_the_commands_write_verify_and_refuse(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_write_verify_and_refuse(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["deliver", str(clip), "--format", "h265-10", "--hdr", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["path"], said["fps"], said["num_frames"]) == (str(tmp_path / "clip-h265-10.mp4"), "24", 24)

@@ -95,7 +95,9 @@ def test_unsafe_keys_end_a_run_before_it_begins(backbone: Backbone, tmp_path: Pa
     generate_clip(request(), path=tmp_path / "b.mp4", backbone=backbone, sign=False)
 
 
-def test_a_run_that_died_stays_private(backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_died_stays_private(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: object, part: Path) -> None:
         raise OSError(28, "No space left on device")
 

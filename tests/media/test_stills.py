@@ -46,7 +46,9 @@ def test_a_sheet_shows_frames_from_first_to_last(tmp_path: Path) -> None:
     assert sheet(film(tmp_path, frames[:2]), count=12).width < 1400  # fewer frames than asked for
 
 
-@pytest.mark.parametrize("more", [{"count": 0}, {"count": 300}, {"columns": 20}, {"width": 5}, {"width": 4096, "columns": 12}])
+@pytest.mark.parametrize(
+    "more", [{"count": 0}, {"count": 300}, {"columns": 20}, {"width": 5}, {"width": 4096, "columns": 12}]
+)
 def test_a_sheet_that_cannot_be_is_one_line(tmp_path: Path, more: dict[str, int]) -> None:
     with pytest.raises(BadRequest):
         sheet(film(tmp_path, np.zeros((3, 64, 64, 3), np.uint8)), **more)
