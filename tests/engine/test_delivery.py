@@ -55,7 +55,12 @@ def test_each_picture_of_a_sequence_is_signed_and_exr_says_that_it_is_not(clip: 
     deliver_file(clip, tmp_path / "seq", format="png", fps=Fraction(3))
     files = sorted((tmp_path / "seq").iterdir())
     assert [file.name for file in files] == [f"seq.{i:06d}.png" for i in range(1, 4)]
-    assert {verify_file(file).state for file in files} == {"valid"}
+    for file in files:
+        verdict = verify_file(file)
+        assert verdict.state == "valid"
+        assert verdict.made is not None
+        assert [part.title for part in verdict.made.ingredients] == ["clip.mp4"]
+        assert verdict.made.ingredients[0].generation is not None
     events: list[Event] = []
     made = deliver_file(clip, tmp_path / "exr", format="exr", fps=Fraction(3), on_event=events.append)
     assert made.signed is None

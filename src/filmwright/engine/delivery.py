@@ -16,7 +16,7 @@ from filmwright.media.source import open_source
 from filmwright.media.stills import poster, save_still, sheet
 from filmwright.provenance.authority import open_authority
 from filmwright.provenance.manifest import derived_manifest
-from filmwright.provenance.signing import MARK, Signed, can_hold, can_sign, sign_file
+from filmwright.provenance.signing import MARK, SharedManifest, Signed, can_hold, can_sign, sign_file
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import Finished, OnEvent, Progress, Started, Warned
 
@@ -34,22 +34,22 @@ class DeliveredFile:
 
 
 def derived_seal(
-    parent: Path, title: str, *, action: str = "c2pa.transcoded", description: str = ""
+    parent: Path, title: str, *, action: str = "c2pa.transcoded", description: str = "", many: bool = False
 ) -> tuple[Callable[[Path], object], list[Signed]]:
-    """What signs a finished file as made from `parent`, and the list that it puts each signature into.
+    """What signs a finished file called `title` as made from `parent`, and the list that it puts each signature into.
+
+    With `many` files, such as the pictures of a sequence, the parent is read and hashed once.
 
     Raises:
         CredentialsError: the keys are unsafe or cannot be written.
     """
     authority = open_authority()
+    manifest = derived_manifest(title, parent, action=action, description=description)
+    shared = SharedManifest(manifest, authority=authority) if many else None
     done: list[Signed] = []
 
     def seal(path: Path) -> None:
-        named = (
-            path.name if path.name.startswith(title) else title
-        )  # a picture of a sequence has its own name
-        manifest = derived_manifest(named, parent, action=action, description=description)
-        done.append(sign_file(path, manifest, authority=authority))
+        done.append(shared.sign(path) if shared else sign_file(path, manifest, authority=authority))
 
     return seal, done
 
@@ -95,7 +95,8 @@ def deliver_file(
     seal: Callable[[Path], object] | None = None
     done: list[Signed] = []
     if sign and _signable(form.suffix, tell):
-        seal, done = derived_seal(opened.path, target.name, description=form.said)
+        many = form.kind == "pictures"
+        seal, done = derived_seal(opened.path, target.name, description=form.said, many=many)
     total = round(opened.num_frames / opened.fps * rate)
     tell(Started(stage="write", total=total))
     began = said = time.monotonic()

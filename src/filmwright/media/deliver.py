@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from filmwright.media.encoders import LAYOUTS, Encoder, FilmEncoder, PictureEncoder, SoundEncoder
 from filmwright.media.files import check_output, hidden_beside, say_os_error
 from filmwright.media.formats import DELIVERIES, Delivery, Hdr, check_delivery
-from filmwright.media.loudness import LoudnessMeter, decibel
 from filmwright.spec.errors import MediaError
 
 __all__ = ["DELIVERIES", "Audio", "Delivered", "Delivery", "Hdr", "check_target", "deliver"]
@@ -185,7 +184,7 @@ def deliver(
         fps=fps,
         num_frames=count,
         sound_seconds=0.0 if sound is None else sound.given / sound.rate,
-        gain=0.0 if sound is None else decibel(sound.gain),
+        gain=0.0 if sound is None else sound.gain,
         loudness=None if sound is None else sound.reached,
         true_peak=None if sound is None else sound.peak,
         notes=(*notes, *(() if sound is None else sound.notes)),
@@ -196,7 +195,7 @@ class _Sound:
     """Sound on its way into an encoder: measured and spooled to disk first where its loudness is to be set."""
 
     def __init__(self, audio: Audio, loudness: float | None, folder: Path, stack: ExitStack) -> None:
-        self.rate, self.given, self.gain = audio.rate, 0, 1.0
+        self.rate, self.given, self.gain = audio.rate, 0, 0.0
         self.reached: float | None = None
         self.peak: float | None = None
         self.notes: list[str] = []
@@ -210,6 +209,8 @@ class _Sound:
         self._waiting = np.zeros((self.channels, 0), np.float32)
 
     def _normalise(self, wanted: float, spool: IO[bytes]) -> None:
+        from filmwright.media.loudness import LoudnessMeter  # scipy's filters take half a second to load
+
         meter = LoudnessMeter(self.rate, self.channels)
         for piece in self._pieces:
             meter.add(piece)
@@ -226,7 +227,7 @@ class _Sound:
                 f"the sound reaches {measured + raised:.1f} LUFS, not {wanted:g}: more would lift its peak over "
                 f"{PEAK:g} dBTP"
             )
-        self.gain = float(10 ** (raised / 20))
+        self.gain = raised
         self.reached, self.peak = measured + raised, peak + raised
 
     def feed(self, encoder: Encoder, *, upto: Fraction | None) -> None:
@@ -248,7 +249,7 @@ class _Sound:
             raise MediaError(
                 f"cannot deliver sound that changes from {self.channels} channels to {piece.shape[0]}"
             )
-        encoder.sound(piece * np.float32(self.gain))
+        encoder.sound(piece * np.float32(10 ** (self.gain / 20)))
         self.given += piece.shape[1]
 
 

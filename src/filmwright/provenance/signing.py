@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +16,7 @@ from filmwright.provenance.authority import Authority, open_authority
 from filmwright.provenance.manifest import Manifest, ingredient_label
 from filmwright.spec.errors import CredentialsError
 
-__all__ = ["MARK", "Signed", "can_hold", "can_sign", "context", "mime_of", "sign_file"]
+__all__ = ["MARK", "SharedManifest", "Signed", "can_hold", "can_sign", "context", "mime_of", "sign_file"]
 
 MARK = "Made with Filmwright; signed with content credentials"
 """Written as a comment into files that will be signed: where the credentials are cut off, it says that they were."""
@@ -77,37 +80,84 @@ def sign_file(path: Path | str, manifest: Manifest, *, authority: Authority | No
     """
     path = Path(path)
     mime = mime_of(path)
+    with _said(path):
+        authority = authority or open_authority()
+        pieces = _has_one_media_box(path, mime)
+        with _builder(manifest, context(authority.root, pieces=pieces)) as builder:
+            return _sign(path, mime, builder, authority)
+
+
+class SharedManifest:
+    """One manifest for many files, such as the pictures of a sequence: its ingredients are read and hashed once."""
+
+    def __init__(self, manifest: Manifest, *, authority: Authority | None = None) -> None:
+        """Read the ingredients.
+
+        Raises:
+            CredentialsError: the keys are unsafe, or an ingredient cannot be read.
+        """
+        with _said(Path(manifest.title)):
+            self._authority = authority or open_authority()
+            self._archive = io.BytesIO()
+            with _builder(manifest, context(self._authority.root)) as builder:
+                builder.to_archive(self._archive)
+
+    def sign(self, path: Path | str) -> Signed:
+        """As `sign_file`."""
+        path = Path(path)
+        mime = mime_of(path)
+        with _said(path):
+            import c2pa
+
+            self._archive.seek(0)
+            with c2pa.Builder({}, context=context(self._authority.root)) as empty:
+                return _sign(path, mime, empty.with_archive(self._archive), self._authority)
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Whatever goes wrong within becomes one line."""
     if not can_sign():
         raise CredentialsError(f"cannot sign {path}: c2pa-python is not installed; pip install c2pa-python")
     import c2pa
 
-    authority = authority or open_authority()
+    try:
+        yield
+    except OSError as error:
+        raise CredentialsError(f"cannot sign {path}: {(error.strerror or str(error)).lower()}") from error
+    except c2pa.C2paError as error:
+        raise CredentialsError(f"cannot sign {path}: {error}") from error
+
+
+def _builder(manifest: Manifest, settings: Any) -> Any:
+    """The library's builder of a manifest, with its ingredients."""
+    import c2pa
+
+    builder = c2pa.Builder(manifest.definition(), context=settings)
+    for index, part_of in enumerate(manifest.ingredients):
+        said = {
+            "title": part_of.title or part_of.path.name,
+            "relationship": part_of.relationship,
+            "label": ingredient_label(index),
+        }
+        with part_of.path.open("rb") as file:
+            builder.add_ingredient(said, MIME.get(part_of.path.suffix.lower(), OTHER), file)
+    return builder
+
+
+def _sign(path: Path, mime: str, builder: Any, authority: Authority) -> Signed:
+    """Signs aside and replaces the file."""
+    import c2pa
+
     part = path.with_name(f".{path.stem}.signed-{os.getpid()}{path.suffix}")
     try:
-        with (
-            c2pa.Signer.from_callback(authority.sign, c2pa.C2paSigningAlg.ES256, authority.chain) as signer,
-            c2pa.Builder(
-                manifest.definition(), context=context(authority.root, pieces=_has_one_media_box(path, mime))
-            ) as builder,
-        ):
-            for index, part_of in enumerate(manifest.ingredients):
-                said = {
-                    "title": part_of.title or part_of.path.name,
-                    "relationship": part_of.relationship,
-                    "label": ingredient_label(index),
-                }
-                with part_of.path.open("rb") as file:
-                    builder.add_ingredient(said, MIME.get(part_of.path.suffix.lower(), OTHER), file)
+        with c2pa.Signer.from_callback(authority.sign, c2pa.C2paSigningAlg.ES256, authority.chain) as signer:
             with path.open("rb") as source, part.open("w+b") as target:
                 builder.sign(signer, mime, source, target)
                 target.flush()
                 os.fsync(target.fileno())
         name = _active(part, mime)
         part.replace(path)
-    except OSError as error:
-        raise CredentialsError(f"cannot sign {path}: {(error.strerror or str(error)).lower()}") from error
-    except c2pa.C2paError as error:
-        raise CredentialsError(f"cannot sign {path}: {error}") from error
     finally:
         part.unlink(missing_ok=True)
     return Signed(manifest=name, signer=authority.name)
