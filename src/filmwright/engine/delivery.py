@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -14,11 +15,11 @@ from filmwright.media.deliver import Delivered, check_target, deliver
 from filmwright.media.formats import DELIVERIES, Hdr, check_delivery
 from filmwright.media.source import open_source
 from filmwright.media.stills import poster, save_still, sheet
-from filmwright.provenance.authority import open_authority
-from filmwright.provenance.manifest import derived_manifest
-from filmwright.provenance.signing import MARK, SharedManifest, Signed, can_hold, can_sign, sign_file
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import Finished, OnEvent, Progress, Started, Warned
+
+if TYPE_CHECKING:
+    from filmwright.provenance.signing import Signed
 
 __all__ = ["DeliveredFile", "default_name", "deliver_file", "derived_seal", "still_file"]
 
@@ -43,6 +44,10 @@ def derived_seal(
     Raises:
         CredentialsError: the keys are unsafe or cannot be written.
     """
+    from filmwright.provenance.authority import open_authority
+    from filmwright.provenance.manifest import derived_manifest
+    from filmwright.provenance.signing import SharedManifest, sign_file
+
     authority = open_authority()
     manifest = derived_manifest(title, parent, action=action, description=description)
     shared = SharedManifest(manifest, authority=authority) if many else None
@@ -119,7 +124,7 @@ def deliver_file(
         audio=audio,
         hdr=hdr,
         loudness=loudness,
-        comment=MARK if seal is not None else None,
+        comment=_mark() if seal is not None else None,
         seal=seal,
         on_frame=step,
     )
@@ -157,7 +162,7 @@ def still_file(
     seal = None
     if sign and _signable(Path(path).suffix, on_event or (lambda _: None)):
         seal, _ = derived_seal(opened.path, Path(path).name, action="c2pa.edited", description=what)
-    written = save_still(picture, path, comment=MARK if seal else None, seal=seal)
+    written = save_still(picture, path, comment=_mark() if seal else None, seal=seal)
     return written, picture.size, number
 
 
@@ -169,6 +174,8 @@ def default_name(source: Path, format: str) -> Path:  # noqa: A002
 
 
 def _signable(suffix: str, tell: OnEvent) -> bool:
+    from filmwright.provenance.signing import can_hold, can_sign
+
     if not can_hold(Path(f"film{suffix}")):
         message = f"NOT SIGNED: {suffix} files cannot carry content credentials"
         tell(Warned(code="unsigned", message=message))
@@ -178,3 +185,9 @@ def _signable(suffix: str, tell: OnEvent) -> bool:
         tell(Warned(code="unsigned", message=message))
         return False
     return True
+
+
+def _mark() -> str:
+    from filmwright.provenance.signing import MARK
+
+    return MARK

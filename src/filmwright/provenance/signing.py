@@ -151,11 +151,14 @@ def _sign(path: Path, mime: str, builder: Any, authority: Authority) -> Signed:
 
     part = path.with_name(f".{path.stem}.signed-{os.getpid()}{path.suffix}")
     try:
-        with c2pa.Signer.from_callback(authority.sign, c2pa.C2paSigningAlg.ES256, authority.chain) as signer:
-            with path.open("rb") as source, part.open("w+b") as target:
-                builder.sign(signer, mime, source, target)
-                target.flush()
-                os.fsync(target.fileno())
+        with (
+            c2pa.Signer.from_callback(authority.sign, c2pa.C2paSigningAlg.ES256, authority.chain) as signer,
+            path.open("rb") as source,
+            part.open("w+b") as target,
+        ):
+            builder.sign(signer, mime, source, target)
+            target.flush()
+            os.fsync(target.fileno())
         name = _active(part, mime)
         part.replace(path)
     finally:
