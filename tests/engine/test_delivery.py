@@ -67,6 +67,18 @@ def test_each_picture_of_a_sequence_is_signed_and_exr_says_that_it_is_not(clip: 
     assert any(isinstance(event, Warned) and "NOT SIGNED" in event.message for event in events)
 
 
+def test_a_source_that_was_changed_is_said_now_and_later(clip: Path, tmp_path: Path) -> None:
+    data = bytearray(clip.read_bytes())
+    data[-2000] ^= 1
+    clip.write_bytes(data)
+    events: list[Event] = []
+    deliver_file(clip, tmp_path / "a.mov", format="prores-422-hq", on_event=events.append)
+    assert [event.code for event in events if isinstance(event, Warned)] == ["tampered"]
+    made = verify_file(tmp_path / "a.mov").made
+    assert made is not None
+    assert [problem.where for problem in made.ingredients[0].problems] == ["c2pa.hash.bmff.v3"]
+
+
 def test_a_file_is_not_overwritten_by_itself(clip: Path) -> None:
     before = clip.read_bytes()
     with pytest.raises(BadRequest, match="overwrite"):

@@ -100,6 +100,7 @@ def deliver_file(
     seal: Callable[[Path], object] | None = None
     done: list[Signed] = []
     if sign and _signable(form.suffix, tell):
+        _warn_of_changes(opened.path, tell)
         many = form.kind == "pictures"
         seal, done = derived_seal(opened.path, target.name, description=form.said, many=many)
     total = round(opened.num_frames / opened.fps * rate)
@@ -185,6 +186,15 @@ def _signable(suffix: str, tell: OnEvent) -> bool:
         tell(Warned(code="unsigned", message=message))
         return False
     return True
+
+
+def _warn_of_changes(source: Path, tell: OnEvent) -> None:
+    """Says so where the source is not as it was signed; the new file's credentials hold what is wrong with it."""
+    from filmwright.provenance.signing import can_hold
+    from filmwright.provenance.verdict import verify_file
+
+    if can_hold(source) and (verdict := verify_file(source)).state == "tampered":
+        tell(Warned(code="tampered", message=f"{source} was {verdict.said}; the new credentials say so"))
 
 
 def _mark() -> str:
