@@ -14,6 +14,7 @@ from typing import Any
 
 from filmwright.provenance.authority import Authority, open_authority
 from filmwright.provenance.manifest import Manifest, ingredient_label
+from filmwright.provenance.streams import Watched, interruptible
 from filmwright.spec.errors import CredentialsError
 
 __all__ = ["MARK", "SharedManifest", "Signed", "can_hold", "can_sign", "context", "mime_of", "sign_file"]
@@ -124,7 +125,10 @@ def _said(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CredentialsError(f"cannot sign {path}: {(error.strerror or str(error)).lower()}") from error
+        which = f" ({error.filename})" if error.filename and str(error.filename) != str(path) else ""
+        raise CredentialsError(
+            f"cannot sign {path}: {(error.strerror or str(error)).lower()}{which}"
+        ) from error
     except c2pa.C2paError as error:
         raise CredentialsError(f"cannot sign {path}: {error}") from error
 
@@ -140,7 +144,7 @@ def _builder(manifest: Manifest, settings: Any) -> Any:
             "relationship": part_of.relationship,
             "label": ingredient_label(index),
         }
-        with part_of.path.open("rb") as file:
+        with interruptible() as came, Watched(part_of.path, came) as file:
             builder.add_ingredient(said, MIME.get(part_of.path.suffix.lower(), OTHER), file)
     return builder
 
@@ -153,7 +157,8 @@ def _sign(path: Path, mime: str, builder: Any, authority: Authority) -> Signed:
     try:
         with (
             c2pa.Signer.from_callback(authority.sign, c2pa.C2paSigningAlg.ES256, authority.chain) as signer,
-            path.open("rb") as source,
+            interruptible() as came,
+            Watched(path, came) as source,
             part.open("w+b") as target,
         ):
             builder.sign(signer, mime, source, target)
@@ -197,7 +202,12 @@ def _active(path: Path, mime: str) -> str:
     """The name of the manifest in a file, without hashing the file."""
     import c2pa
 
-    with path.open("rb") as file, c2pa.Reader(mime, file, context=context(checks=False)) as reader:
+    settings = context(checks=False)
+    with (
+        interruptible() as came,
+        Watched(path, came) as file,
+        c2pa.Reader(mime, file, context=settings) as reader,
+    ):
         return str(json.loads(reader.json())["active_manifest"])
 
 

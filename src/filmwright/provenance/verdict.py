@@ -18,6 +18,7 @@ from typing import Any, Literal
 from filmwright.provenance.authority import credentials_folder, root_of
 from filmwright.provenance.manifest import GENERATION, SOURCE
 from filmwright.provenance.signing import MARK, can_sign, context, mime_of
+from filmwright.provenance.streams import Watched, interruptible
 from filmwright.spec.errors import CredentialsError
 
 __all__ = ["Made", "Problem", "State", "Verdict", "verify_file"]
@@ -121,7 +122,11 @@ def verify_file(path: Path | str, *, trust: Sequence[Path] = ()) -> Verdict:
     own = root_of(credentials_folder())
     roots = [*([] if own is None else [own]), *(_certificate(other) for other in trust)]
     try:
-        with path.open("rb") as file, c2pa.Reader(mime, file, context=context(*roots)) as reader:
+        with (
+            interruptible() as came,
+            Watched(path, came) as file,
+            c2pa.Reader(mime, file, context=context(*roots)) as reader,
+        ):
             found = json.loads(reader.json())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
