@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from filmwright.spec.errors import (
         BadRequest,
         Cancelled,
+        CredentialsError,
         DoesNotFit,
         FilmwrightError,
         MediaError,
@@ -54,6 +55,7 @@ __all__ = [
     "Cancelled",
     "Clip",
     "Control",
+    "CredentialsError",
     "DoesNotFit",
     "Event",
     "FilmwrightError",
@@ -98,6 +100,7 @@ _HOMES = {
     "filmwright.spec.errors": (
         "BadRequest",
         "Cancelled",
+        "CredentialsError",
         "DoesNotFit",
         "FilmwrightError",
         "MediaError",

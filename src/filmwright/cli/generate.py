@@ -79,6 +79,13 @@ def generate(
     gpus: Annotated[
         int, typer.Option("--gpus", help="Processes that make one clip together, a GPU each.")
     ] = 1,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Leave prompt, model and seed out of the file's credentials."),
+    ] = False,
+    no_sign: Annotated[
+        bool, typer.Option("--no-sign", help="Do not sign the file with content credentials.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Make a clip from words."""
@@ -92,11 +99,14 @@ def generate(
         raise BadRequest(f"--gpus {gpus} makes no clip: give 1 or more")
     if not 1 <= count <= MAX_COUNT:
         raise BadRequest(f"{count} clips are out of range: --count takes 1 to {MAX_COUNT}")
+    if private and no_sign:
+        raise BadRequest("--private is about the credentials that --no-sign leaves out: give one of them")
     check_device(device)
     budget = parse_memory(memory) if memory else None
     if weights is not None and not weights.is_dir():
         raise BadRequest(f"--weights {weights} is not a folder: `filmwright train pack --out DIR` writes one")
     earlier = read_sidecar(again) if again else None
+    private = private or bool(earlier and earlier.signed and earlier.signed.private and not no_sign)
     first = build_request(
         prompt,
         model=model,
@@ -139,7 +149,11 @@ def generate(
         check_gpus(gpus, place, first)
         passed = {"--memory": memory, "--weights": weights}
         words = [str(word) for pair in passed.items() if pair[1] is not None for word in pair]
-        words += ["--json"] if as_json else []
+        words += [
+            word
+            for word, given in {"--json": as_json, "--private": private, "--no-sign": no_sign}.items()
+            if given
+        ]
         if code := run_workers(first, out, gpus, place.partition(":")[0], words):
             raise typer.Exit(code)
         return
@@ -148,7 +162,7 @@ def generate(
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         title = f"{index + 1}/{count} " if count > 1 else ""
         with Drawing(title=title, quiet=as_json or not is_first()) as drawing:
-            generate_file(
+            sidecar = generate_file(
                 request,
                 path,
                 on_event=drawing,
@@ -156,6 +170,8 @@ def generate(
                 weights=weights,
                 made_with=made_with,
                 memory=budget,
+                sign=not no_sign,
+                private=private,
             )
         if not as_json and is_first():
             typer.echo(
@@ -173,6 +189,7 @@ def generate(
                 "seconds": request.shape.seconds,
                 "seed": request.seed,
                 "request_digest": request.digest(),
+                "signed": sidecar.signed.model_dump() if sidecar.signed else None,
                 "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
             }
         )

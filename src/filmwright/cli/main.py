@@ -17,12 +17,14 @@ import typer
 from typer.exceptions import TyperException
 
 from filmwright.cli.check import check
+from filmwright.cli.deliver import deliver, poster, sheet
 from filmwright.cli.evaluate import evaluate
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan
 from filmwright.cli.resume import resume
 from filmwright.cli.train import train_app
+from filmwright.cli.verify import verify
 from filmwright.cli.world import world_app
 from filmwright.spec.errors import Cancelled, FilmwrightError
 from filmwright.version import VERSION
@@ -45,6 +47,10 @@ app.command()(check)
 app.command()(plan)
 app.command()(resume)
 app.command()(evaluate)
+app.command()(deliver)
+app.command()(sheet)
+app.command()(poster)
+app.command()(verify)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")

@@ -66,6 +66,8 @@ def resume(
             on_event=drawing,
             device=pick_device(device or run.record.device),
             weights=run.record.weights_folder,
+            sign=run.record.sign,
+            private=run.record.private,
         )
     shape = run.record.request.shape
     if as_json:

@@ -44,6 +44,8 @@ def generate(
     device: str | None = None,
     weights: Path | str | None = None,
     memory: int | str | None = None,
+    sign: bool = True,
+    private: bool = False,
     **options: Unpack[Options],
 ) -> Clip:
     """Make a clip from words, or from a whole request.
@@ -55,11 +57,14 @@ def generate(
         device: where the nets run; a GPU where there is one, else the CPU, when None.
         weights: a folder from `filmwright train pack`, instead of the model's own.
         memory: what the run may come to use, in bytes or as "8GB"; what is free when None.
+        sign: sign what is written, and what the clip is saved to, with content credentials.
+        private: leave words, model and seed out of them.
         options: as `build_request` takes them; not together with a whole request.
 
     Raises:
         DoesNotFit: it needs more memory than that; nothing was loaded.
         BadRequest: the model cannot do what is asked.
+        CredentialsError: the signing keys are unsafe or cannot be written.
         MediaError: a picture cannot be read, or the output cannot be written.
         WeightsError: the model's files are missing or damaged.
     """
@@ -82,4 +87,6 @@ def generate(
         device=pick_device(device),
         weights=None if weights is None else Path(weights),
         memory=parse_memory(memory) if isinstance(memory, str) else memory,
+        sign=sign,
+        private=private,
     )

@@ -23,13 +23,14 @@ from torch import Tensor
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.build_request import check_request
+from filmwright.engine.credentials import ClipSeal, credentials_for
 from filmwright.engine.journal import Journal, journal_of
 from filmwright.engine.memory import give_back, keep_exact, peak, start_peak
 from filmwright.engine.parallel import agree, join
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
 from filmwright.engine.runs import RunRecord, folder_of
-from filmwright.engine.sidecar import Sidecar, make_sidecar, sidecar_path, write_sidecar
+from filmwright.engine.sidecar import Sidecar, SignedRecord, make_sidecar, sidecar_path, write_sidecar
 from filmwright.engine.workers import is_first
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
@@ -101,8 +102,13 @@ def generate_clip(
     weights: Path | None = None,
     backbone: Backbone | None = None,
     memory: int | None = None,
+    sign: bool = True,
+    private: bool = False,
 ) -> Clip:
     """Makes the clip of a request; with `path`, writes it there too (H.264 in MP4) with its sidecar beside it.
+
+    The file is signed with content credentials as the last step, unless `sign` is false, and so is what the clip is
+    saved to later; `private` credentials do not hold words, model, seed and pictures.
 
     `weights` is a folder to take instead of the model's own, `backbone` a pocket backbone that is loaded already.
     `memory` in bytes is what the run may come to use, of the whole process on a CPU, of the device on a GPU; what is
@@ -112,15 +118,19 @@ def generate_clip(
         DoesNotFit: it needs more memory than it may use; nothing was loaded.
         BadRequest: the model cannot do what the request asks, or another process makes this very clip.
         Cancelled: the user stopped it; what it has reached is kept.
+        CredentialsError: the signing keys are unsafe or cannot be written; nothing was loaded.
         MediaError: the output cannot be written; nothing half written is left.
         WeightsError: the model's files are missing or damaged.
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",)) if path is not None else None
     frames = np.empty((request.num_frames, request.height, request.width, 3), np.uint8)
-    run = _Run(request, target, on_event, device, weights)
+    run = _Run(request, target, on_event, device, weights, sign=sign, private=private)
     sidecar = run.make(frames, backbone=backbone, memory=memory)
-    return Clip(frames=frames, fps=request.fps, request=request, path=target, sidecar=sidecar.text())
+    seal = None if run.credentials is None else ClipSeal(credentials=run.credentials, sidecar=sidecar)
+    return Clip(
+        frames=frames, fps=request.fps, request=request, path=target, sidecar=sidecar.text(), seal=seal
+    )
 
 
 def generate_file(
@@ -132,6 +142,8 @@ def generate_file(
     weights: Path | None = None,
     made_with: Mapping[str, str] | None = None,
     memory: int | None = None,
+    sign: bool = True,
+    private: bool = False,
 ) -> Sidecar:
     """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
 
@@ -139,7 +151,8 @@ def generate_file(
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
-    return _Run(request, target, on_event, device, weights).make(None, made_with=made_with, memory=memory)
+    run = _Run(request, target, on_event, device, weights, sign=sign, private=private)
+    return run.make(None, made_with=made_with, memory=memory)
 
 
 class _Run:
@@ -152,11 +165,17 @@ class _Run:
         on_event: OnEvent | None,
         device: str,
         weights: Path | None,
+        *,
+        sign: bool,
+        private: bool,
     ) -> None:
         self.request, self.target, self.weights = request, target, weights
         self.device = join(device)  # several processes make one clip; the first of them speaks and writes
         self.clock = _Clock(on_event if is_first() else None, self.device)
         self.said: list[str] = []
+        self.sign, self.private = sign, private
+        self.signed: SignedRecord | None = None
+        self.credentials = credentials_for(sign=sign and is_first(), private=private, warn=self._warn)
 
     def make(
         self,
@@ -193,6 +212,7 @@ class _Run:
             proofs=runner.proofs,
             warnings=self.said,
             frames_digest=digest,
+            signed=self.signed,
         )
         if self.target is not None:
             write_sidecar(sidecar_path(self.target), sidecar)
@@ -220,6 +240,8 @@ class _Run:
             device=self.device,
             weights_folder=None if self.weights is None else self.weights.absolute(),
             weights=dict(runner.hashes),
+            sign=self.sign,
+            private=self.private,
         )
         with journal_of(record, self._warn) as journal:
             agree(journal.kept)
@@ -267,9 +289,21 @@ class _Run:
     def _decode(self, runner: Runner, latents: Tensor, frames: NDArray[np.uint8] | None) -> str:
         """The digest of the frames; each piece is encoded to video while the next one is decoded."""
         request, target = self.request, self.target
-        writer = VideoWriter(target, request.width, request.height, request.fps) if target else nullcontext()
         total, start = runner.chunks(latents), 0
         digest = blake3()
+
+        def seal(part: Path) -> None:
+            if self.credentials is not None and target is not None:
+                self.signed = self.credentials.sign(
+                    part, target.name, request, runner.hashes, digest.hexdigest()
+                )
+
+        comment = None if self.credentials is None else self.credentials.comment
+        writer = (
+            VideoWriter(target, request.width, request.height, request.fps, comment=comment, seal=seal)
+            if target
+            else nullcontext()
+        )
         with writer as video, ThreadPoolExecutor(1) as pool, self.clock.stage("decode", total) as step:
             writing: Future[None] | None = None
             for i, piece in enumerate(runner.decode(latents)):

@@ -51,6 +51,8 @@ class RunRecord(BaseModel):
     device: str
     weights_folder: Path | None
     weights: dict[str, str]  # name -> SHA-256
+    sign: bool = True
+    private: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from filmwright.version import VERSION
 __all__ = [
     "SIDECAR_VERSION",
     "Sidecar",
+    "SignedRecord",
     "make_sidecar",
     "read_sidecar",
     "runtime_versions",
@@ -30,6 +31,18 @@ __all__ = [
 SIDECAR_VERSION: Final = 1
 MAX_BYTES = 10_000_000  # a sidecar has a few kilobytes; a larger file is something else
 DECIDING = ("torch", "numpy", "av")  # packages that pixels depend on
+
+
+class SignedRecord(BaseModel):
+    """The credentials that the file beside a sidecar was signed with: the manifest's name, who signed, and whether
+    prompt and model were left out of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    manifest: str
+    signer: str
+    private: bool = False
 
 
 class Sidecar(BaseModel):
@@ -50,6 +63,7 @@ class Sidecar(BaseModel):
     memory: dict[str, int] = {}
     proofs: dict[str, dict[str, float]] = {}
     warnings: tuple[str, ...] = ()
+    signed: SignedRecord | None = None
 
     def text(self) -> str:
         """The file's content: JSON, indented, keys in the order above."""
@@ -76,6 +90,7 @@ def make_sidecar(
     proofs: Mapping[str, Mapping[str, float]] | None = None,
     warnings: Iterable[str] = (),
     frames_digest: str | None = None,
+    signed: SignedRecord | None = None,
 ) -> Sidecar:
     """The sidecar of a clip that this program has just made from `request`."""
     return Sidecar(
@@ -89,6 +104,7 @@ def make_sidecar(
         memory=dict(memory or {}),
         proofs={name: dict(proof) for name, proof in (proofs or {}).items()},
         warnings=tuple(warnings),
+        signed=signed,
     )
 
 

@@ -6,42 +6,70 @@ import base64
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from filmwright.media.files import check_output, write_atomic
 from filmwright.media.video import VideoWriter
 from filmwright.spec import clip as spec_clip
 
-__all__ = ["Clip", "html_video", "save_clip"]
+__all__ = ["Clip", "Seal", "html_video", "save_clip"]
+
+
+class Seal(Protocol):
+    """Does the last thing to a finished file, such as signing it."""
+
+    @property
+    def comment(self) -> str:
+        """What is written into the file before."""
+
+    def __call__(self, path: Path, title: str) -> str:
+        """Seal the file at `path`, which will be called `title`; the text of its sidecar."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clip(spec_clip.Clip):
-    """Frames uint8 [T,H,W,3] sRGB, rate, the request that made them, and the text of the sidecar, if it has one."""
+    """Frames uint8 [T,H,W,3] sRGB, rate, the request that made them, the text of the sidecar and what signs the file,
+    if it has them.
+    """
 
     sidecar: str | None = None
+    seal: Seal | None = None
 
     def save(self, path: Path | str) -> Path:
-        """Write H.264 in MP4, and the sidecar beside it as `.json`; give the path.
+        """Write H.264 in MP4, signed as the run was asked to, and the sidecar beside it as `.json`; give the path.
 
         Raises:
+            CredentialsError: it cannot be signed.
             MediaError: the path cannot be written.
         """
-        return save_clip(self, path, sidecar=self.sidecar)
+        return save_clip(self, path, sidecar=self.sidecar, seal=self.seal)
 
     def _repr_html_(self) -> str:
         return html_video(self)
 
 
-def save_clip(clip: spec_clip.Clip, path: Path | str, *, sidecar: str | None = None) -> Path:
+def save_clip(
+    clip: spec_clip.Clip, path: Path | str, *, sidecar: str | None = None, seal: Seal | None = None
+) -> Path:
     """Write a clip as H.264 in MP4, and `sidecar` (JSON text) beside it under the same name; give the path.
+
+    A `seal` is put on the file before it gets its name, and says what the sidecar is.
 
     Raises:
         MediaError: the path cannot be written, or the frames cannot be coded.
     """
     path = check_output(path, suffixes=(".mp4",))
     _, height, width, _ = clip.frames.shape
-    with VideoWriter(path, width, height, clip.fps) as video:
+    said: list[str] = []
+
+    def put(part: Path) -> None:
+        if seal is not None:
+            said.append(seal(part, path.name))
+
+    comment = None if seal is None else seal.comment
+    with VideoWriter(path, width, height, clip.fps, comment=comment, seal=put) as video:
         video.write(clip.frames)
+    sidecar = said[0] if said else sidecar
     if sidecar is not None:
         write_atomic(path.with_suffix(".json"), sidecar)
     return path

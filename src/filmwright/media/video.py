@@ -7,6 +7,7 @@ and the four tags (matrix, primaries, transfer, range) say what was done. The in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from filmwright.media.files import check_output, hidden_beside, say_os_error
 from filmwright.spec.errors import MediaError
 
-__all__ = ["VideoInfo", "VideoWriter", "probe", "read_video"]
+__all__ = ["VideoInfo", "VideoWriter", "matrix_of", "probe", "read_video"]
 
 CRF = 16  # visually lossless at these sizes; 18 is the usual line
 QUALITY = {"crf": str(CRF), "preset": "medium"}
@@ -65,8 +66,18 @@ class VideoWriter:
         video.write(frames)  # uint8 [T,H,W,3] sRGB, any T, as often as needed
     """
 
-    def __init__(self, path: Path | str, width: int, height: int, fps: int) -> None:
-        """Open the file.
+    def __init__(
+        self,
+        path: Path | str,
+        width: int,
+        height: int,
+        fps: int,
+        *,
+        comment: str | None = None,
+        seal: Callable[[Path], object] | None = None,
+    ) -> None:
+        """Open the file; `comment` is written into it, and `seal` is called with it when it is finished, before it
+        gets its name, such as to sign it.
 
         Raises:
             MediaError: the path cannot be written, or the size cannot be coded in 4:2:0.
@@ -80,12 +91,15 @@ class VideoWriter:
         self.path = check_output(path, suffixes=(".mp4",))
         self.num_frames = 0
         self._shape = (height, width, 3)
+        self._seal = seal
         self._part = hidden_beside(self.path)
         try:
             self._container = av.open(str(self._part), "w", options={"movflags": "+faststart"})
         except OSError as error:
             self._part.unlink(missing_ok=True)
             raise say_os_error(self.path, error) from error
+        if comment:
+            self._container.metadata["comment"] = comment
         self._stream: VideoStream = self._container.add_stream("libx264", rate=fps, options=QUALITY)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "yuv420p"
@@ -140,6 +154,8 @@ class VideoWriter:
                 raise MediaError(f"cannot write {self.path}: no frame was given")
             self._container.mux(self._stream.encode(None))
             self._container.close()
+            if self._seal is not None:
+                self._seal(self._part)
             self._part.replace(self.path)
         except OSError as error:
             raise say_os_error(self.path, error) from error
@@ -183,7 +199,7 @@ def read_video(path: Path | str, *, max_frames: int | None = None) -> tuple[NDAr
                 picture = frame.reformat(
                     format="rgb24",
                     interpolation=EXACT,
-                    src_colorspace=_matrix(frame),
+                    src_colorspace=matrix_of(frame),
                     dst_color_range=ColorRange.JPEG,
                 )
                 pictures.append(np.asarray(picture.to_ndarray(), dtype=np.uint8))
@@ -233,7 +249,7 @@ def _video_stream(container: av.container.InputContainer, path: Path | str) -> V
     return container.streams.video[0]
 
 
-def _matrix(frame: VideoFrame) -> Colorspace | int:
+def matrix_of(frame: VideoFrame) -> Colorspace | int:
     """The matrix of a frame; where the file is silent, what players assume: 709 from 720 lines on, 601 below."""
     if int(frame.colorspace) != UNSPECIFIED:
         return int(frame.colorspace)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 __all__ = [
     "BadRequest",
     "Cancelled",
+    "CredentialsError",
     "DoesNotFit",
     "FilmwrightError",
     "HubError",
@@ -60,6 +61,12 @@ class HubError(FilmwrightError):
 
     code = "hub"
     exit_code = 3
+
+
+class CredentialsError(FilmwrightError):
+    """The keys that files are signed with are unsafe, damaged or cannot be made; or a file cannot be signed."""
+
+    code = "credentials"
 
 
 class Cancelled(FilmwrightError):

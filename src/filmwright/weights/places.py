@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import BadRequest, WeightsError
+from filmwright.spec.home import home
 
 __all__ = [
     "Place",
@@ -121,12 +122,6 @@ class Place(BaseModel):
             lora.check()
         found = {name: file.sha256 for name, file in self.files.items()}
         return found | {f"lora {lora.path.name} {lora.expert}": lora.file.sha256 for lora in self.loras}
-
-
-def home() -> Path:
-    """The folder of the list."""
-    given = os.environ.get("FILMWRIGHT_HOME")
-    return Path(given) if given else Path.home() / ".local" / "share" / "filmwright"
 
 
 def places() -> dict[str, Place]:
