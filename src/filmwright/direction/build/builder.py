@@ -39,15 +39,17 @@ class Built:
     cut: Cut
 
 
-def wanted(film: OpenFilm, only: str | None = None) -> tuple[Draft, ...]:
+def wanted(film: OpenFilm, only: str | None = None, *, all_takes: bool = False) -> tuple[Draft, ...]:
     """The takes that a build renders, in order: of all shots, or of one and those that it starts from.
+
+    Of a shot whose take is selected only this one, unless `all_takes`.
 
     Raises:
         BadRequest: there is no such shot.
     """
     shots = {draft.shot for draft in film.drafts}
     if only is None:
-        return tuple(draft for draft in film.drafts if draft.wanted)
+        return tuple(draft for draft in film.drafts if draft.wanted or all_takes)
     if only not in shots:
         raise BadRequest(f"there is no shot {only!r}: there is {', '.join(shot.id for shot in film.film.shots)}")
     selected = film.selected()
@@ -59,7 +61,7 @@ def wanted(film: OpenFilm, only: str | None = None) -> tuple[Draft, ...]:
     return tuple(
         draft
         for draft in film.drafts
-        if (draft.shot == only and draft.wanted) or (draft.shot in needed and draft.selected)
+        if (draft.shot == only and (draft.wanted or all_takes)) or (draft.shot in needed and draft.selected)
     )
 
 
@@ -68,6 +70,7 @@ def build(
     *,
     store: Store | None = None,
     only: str | None = None,
+    all_takes: bool = False,
     device: str | None = None,
     memory: int | None = None,
     on_event: OnBuildEvent | None = None,
@@ -85,7 +88,7 @@ def build(
     tell: OnBuildEvent = on_event or (lambda _: None)
     run = _Build(film, store, tell, device, memory)
     takes = takes_of(film, store)
-    chosen = [takes[name_of(draft)] for draft in wanted(film, only)]
+    chosen = [takes[name_of(draft)] for draft in wanted(film, only, all_takes=all_takes)]
     missing = [take for take in chosen if take.node is None]
     outputs = () if only is not None else film.outputs
     if not missing:

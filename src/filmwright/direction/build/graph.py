@@ -18,7 +18,7 @@ from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.request import ImageRef, Request
 from filmwright.weights.hashes import hashes_of
 
-__all__ = ["PIXELS", "Result", "Take", "deliverable", "differences", "name_of", "rendered", "take_of", "takes_of"]
+__all__ = ["PIXELS", "Result", "Take", "deliverable", "differences", "name_of", "readable", "rendered", "take_of", "takes_of"]
 
 PIXELS = 1  # raised when the engine makes other frames of the same request and weights
 RENDER_VERSION = 1  # raised when the outputs of a rendered take become others
@@ -96,7 +96,7 @@ def take_of(
     return Take(
         name=name_of(draft),
         key=key,
-        inputs={**decides, "request": _readable(request)},
+        inputs={**decides, "request": readable(request)},
         node=store.find(key, thorough=thorough),
         draft=draft,
         request=request,
@@ -160,7 +160,7 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, list(value) if isinstance(value, tuple) else value
 
 
-def _readable(request: Request) -> dict[str, Any]:
+def readable(request: Request) -> dict[str, Any]:
     """A request's fields without the places of files, and its controls by kind, to be compared."""
     plain = request.model_dump(mode="json", exclude={"controls", "loras"})
     for control in request.controls:

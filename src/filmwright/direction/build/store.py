@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from filmwright.media.files import digest_file, say_os_error, write_atomic
 from filmwright.spec.errors import BadRequest, MediaError
@@ -92,14 +92,19 @@ class Store:
 
     def find(self, key: str, *, thorough: bool = False) -> Node | None:
         """The node of a key, if it is finished and all of its blobs are whole; `thorough` reads every byte of them."""
-        try:
-            node = Node.model_validate_json(self._node_path(key).read_text("utf-8"))
-        except (OSError, ValueError, ValidationError):
-            return None
-        if node.key != key:
+        node = self.recall(key)
+        if node is None:
             return None
         whole = all(self._is_whole(blob, thorough=thorough) for blob in node.outputs.values())
         return node if whole else None
+
+    def recall(self, key: str) -> Node | None:
+        """What is written of a key, whether or not its blobs are whole."""
+        try:
+            node = Node.model_validate_json(self._node_path(key).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return node if node.key == key else None
 
     def note_use(self, nodes: Mapping[str, Node] | list[Node]) -> None:
         """Nodes are in use now, so gc takes them last; a store that cannot be written stays as it is."""
