@@ -88,7 +88,9 @@ def check(
     if store:
         for path in damaged:
             typer.echo(f"damaged and removed: {path}")
-        typer.echo(f"store: {len(damaged)} damaged files" + ("; build again to make them anew" if damaged else ""))
+        typer.echo(
+            f"store: {len(damaged)} damaged files" + ("; build again to make them anew" if damaged else "")
+        )
 
 
 @film_app.command()
@@ -106,9 +108,7 @@ def plan(
 
     check_device(device)
     film = _open(file)
-    rows = forecast(
-        film, Store(), only=only, device=device, memory=parse_memory(memory) if memory else None
-    )
+    rows = forecast(film, Store(), only=only, device=device, memory=parse_memory(memory) if memory else None)
     known = [row.seconds for row in rows if row.seconds is not None]
     total = sum(known) if len(known) == len(rows) else None
     peak = max((row.peak for row in rows), default=0)
@@ -117,9 +117,8 @@ def plan(
         return
     for row in rows:
         time = "time unknown" if row.seconds is None else say_seconds(row.seconds)
-        typer.echo(
-            f"{row.name:<20} {row.width}x{row.height}, {row.num_frames} frames, {row.model}, {say_bytes(row.peak)}, {time}"
-        )
+        what = f"{row.width}x{row.height}, {row.num_frames} frames, {row.model}"
+        typer.echo(f"{row.name:<20} {what}, {say_bytes(row.peak)}, {time}")
     if not rows:
         typer.echo("nothing to render")
     else:
@@ -146,9 +145,7 @@ def build(
     budget = parse_memory(memory) if memory else None
     film = _open(file)
     with FilmDrawing(quiet=as_json) as drawing:
-        built = build_film(
-            film, only=only, all_takes=takes, device=device, memory=budget, on_event=drawing
-        )
+        built = build_film(film, only=only, all_takes=takes, device=device, memory=budget, on_event=drawing)
     if as_json:
         _print(
             {
@@ -157,7 +154,8 @@ def build(
                 "files": [str(path) for path in built.files],
                 "seconds": built.cut.seconds,
                 "warnings": [
-                    {"name": told.name, "code": told.code, "message": told.message} for told in drawing.warnings
+                    {"name": told.name, "code": told.code, "message": told.message}
+                    for told in drawing.warnings
                 ],
             }
         )
@@ -234,7 +232,9 @@ def takes(
         return
     for row in rows:
         mark = "*" if row["selected"] else " "
-        typer.echo(f"{mark} take {row['take']}  seed {row['seed']}  {row['state']}  {row['clip'] or ''}".rstrip())
+        typer.echo(
+            f"{mark} take {row['take']}  seed {row['seed']}  {row['state']}  {row['clip'] or ''}".rstrip()
+        )
     if add is not None:
         typer.echo(f"{add} takes added: `filmwright film build --only {shot} --takes` renders them")
 
@@ -297,7 +297,9 @@ def gc(
     if as_json:
         _print({"removed": swept.nodes, "freed": swept.freed, "kept": swept.kept})
     else:
-        typer.echo(f"{swept.nodes} results removed, {say_bytes(swept.freed)} freed, {say_bytes(swept.kept)} kept")
+        typer.echo(
+            f"{swept.nodes} results removed, {say_bytes(swept.freed)} freed, {say_bytes(swept.kept)} kept"
+        )
 
 
 def _open(path: Path) -> OpenFilm:

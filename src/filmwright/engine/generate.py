@@ -138,7 +138,8 @@ def generate_file(
 ) -> Sidecar:
     """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
 
-    `on_frames` is given the frames piece by piece, in order, as they were before they were encoded. `made_with` are the weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
+    `on_frames` is given the frames piece by piece, in order, as they were before they were encoded. `made_with` are the
+    weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))

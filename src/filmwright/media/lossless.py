@@ -56,10 +56,14 @@ class LosslessWriter:
             MediaError: frames of another shape or type, or a full disk.
         """
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != self._shape:
-            raise MediaError(f"cannot keep frames {frames.dtype} {list(frames.shape)}: expected {list(self._shape)}")
+            raise MediaError(
+                f"cannot keep frames {frames.dtype} {list(frames.shape)}: expected {list(self._shape)}"
+            )
         try:
             for picture in frames:
-                frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(format="bgr0")
+                frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
+                    format="bgr0"
+                )
                 frame.pts, frame.time_base = self.num_frames, Fraction(1, self._fps)
                 self._container.mux(self._stream.encode(frame))
                 self.num_frames += 1

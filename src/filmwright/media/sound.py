@@ -33,7 +33,9 @@ def stream_sound(path: Path | str) -> Iterator[NDArray[np.float32]]:
                 yield from _pieces(resampler.resample(frame))
             yield from _pieces(resampler.resample(None))
     except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        reason = (
+            "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        )
         raise MediaError(f"cannot read {path}: {reason.lower()}; give a sound file") from error
     except (ValueError, av.FFmpegError) as error:
         raise MediaError(f"cannot read {path}: it is broken or no sound; give a sound file") from error
@@ -49,13 +51,15 @@ def sound_seconds(path: Path | str) -> float:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0] if container.streams.audio else None
             if stream is not None and stream.duration is not None and stream.time_base is not None:
-                return float(stream.duration * stream.time_base)
+                return float(stream.duration) * float(stream.time_base)
     except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        reason = (
+            "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        )
         raise MediaError(f"cannot read {path}: {reason.lower()}; give a sound file") from error
     except (ValueError, av.FFmpegError) as error:
         raise MediaError(f"cannot read {path}: it is broken or no sound; give a sound file") from error
-    return sum(piece.shape[1] for piece in stream_sound(path)) / RATE
+    return float(sum(piece.shape[1] for piece in stream_sound(path))) / RATE
 
 
 def _pieces(frames: list[AudioFrame]) -> Iterator[NDArray[np.float32]]:

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from filmwright.direction.build.clock import BuildClock, Work, work_of_cut, work_of_request
@@ -51,7 +52,9 @@ def wanted(film: OpenFilm, only: str | None = None, *, all_takes: bool = False) 
     if only is None:
         return tuple(draft for draft in film.drafts if draft.wanted or all_takes)
     if only not in shots:
-        raise BadRequest(f"there is no shot {only!r}: there is {', '.join(shot.id for shot in film.film.shots)}")
+        raise BadRequest(
+            f"there is no shot {only!r}: there is {', '.join(shot.id for shot in film.film.shots)}"
+        )
     selected = film.selected()
     needed, waiting = set(), [only]
     while waiting:
@@ -211,7 +214,7 @@ class _Build:
                 take = takes[name] = take_of(draft, self.film, takes, self.store)
                 if take.key is None:
                     continue
-                if take.node is None and not self._make(take, lambda work, t=take: self._render_one(t, work)):
+                if take.node is None and not self._make(take, partial(self._render_one, take)):
                     continue
                 if name not in self.made:
                     self._shared(name)
@@ -279,7 +282,7 @@ class _Build:
             result = deliverable(self.film, cut, output, self.store)
             if result.node is not None:
                 break
-            if not self._make(result, lambda work, r=result: self._conform(cut, output, r, work)):
+            if not self._make(result, partial(self._conform, cut, output, result)):
                 if not told:
                     self.tell(Waiting(name=result.name))
                     told = True

@@ -61,12 +61,15 @@ class BuildClock:
         if work is not None and work.pace not in paces and share > 0.05:
             paces[work.pace] = (time.monotonic() - self.began) / (share * work.units)
         weight = {
-            key: w.units * paces.get(w.pace, CUT_GUESS if w.pace == "cut" else GUESS) for key, w in self.works.items()
+            key: w.units * paces.get(w.pace, CUT_GUESS if w.pace == "cut" else GUESS)
+            for key, w in self.works.items()
         }
         total_work = sum(weight.values()) or 1.0
         over = sum(weight[key] for key in self.done if key in weight)
         over += share * weight.get(name, 0.0)
-        known = all(w.pace in paces or w.pace == "cut" for key, w in self.works.items() if key not in self.done)
+        known = all(
+            w.pace in paces or w.pace == "cut" for key, w in self.works.items() if key not in self.done
+        )
         self.tell(
             BuildProgress(
                 name=name,

@@ -34,7 +34,12 @@ class Forecast:
 
 
 def forecast(
-    film: OpenFilm, store: Store, *, only: str | None = None, device: str | None = None, memory: int | None = None
+    film: OpenFilm,
+    store: Store,
+    *,
+    only: str | None = None,
+    device: str | None = None,
+    memory: int | None = None,
 ) -> tuple[Forecast, ...]:
     """The takes that a build would render now, in order.
 

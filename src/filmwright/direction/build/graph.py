@@ -18,7 +18,18 @@ from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.request import ImageRef, Request
 from filmwright.weights.hashes import hashes_of
 
-__all__ = ["PIXELS", "Result", "Take", "deliverable", "differences", "name_of", "readable", "rendered", "take_of", "takes_of"]
+__all__ = [
+    "PIXELS",
+    "Result",
+    "Take",
+    "deliverable",
+    "differences",
+    "name_of",
+    "readable",
+    "rendered",
+    "take_of",
+    "takes_of",
+]
 
 PIXELS = 1  # raised when the engine makes other frames of the same request and weights
 RENDER_VERSION = 1  # raised when the outputs of a rendered take become others
@@ -71,7 +82,13 @@ def take_of(
     waits_for = tuple(dict.fromkeys(shot for shot, node in sources.items() if node is None))
     if waits_for:
         return Take(
-            name=name_of(draft), key=None, inputs={}, node=None, draft=draft, request=None, waits_for=waits_for
+            name=name_of(draft),
+            key=None,
+            inputs={},
+            node=None,
+            draft=draft,
+            request=None,
+            waits_for=waits_for,
         )
 
     def found(need: Need) -> ImageRef:
@@ -141,7 +158,9 @@ def deliverable(film: OpenFilm, cut: Cut, output: Output, store: Store) -> Resul
     return Result(name=f"-> {shown}", key=key, inputs=inputs, node=store.find(key) if key else None)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     """(what, before, now) of all values that differ, by their dotted names; None where there is none."""
     flat_old, flat_new = dict(_flat(old, prefix)), dict(_flat(new, prefix))
     for name in {**flat_old, **flat_new}:

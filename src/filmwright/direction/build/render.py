@@ -48,7 +48,9 @@ def render(request: Request, work: Path, *, device: str, memory: int | None, on_
             lossless.write(piece)
             latest[:] = [piece[-1].copy()]
 
-        sidecar = generate_file(request, clip, on_event=on_event, device=device, memory=memory, on_frames=keep)
+        sidecar = generate_file(
+            request, clip, on_event=on_event, device=device, memory=memory, on_frames=keep
+        )
     save_png_atomic(Image.fromarray(latest[0]), last)
     return Rendered(
         files={"clip": clip, "frames": frames, "last": last, "sidecar": sidecar_path(clip)},

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from filmwright.direction.build.graph import Result, Take, deliverable, differences, name_of, readable, rendered, takes_of
+from filmwright.direction.build.graph import (
+    Result,
+    Take,
+    deliverable,
+    differences,
+    name_of,
+    readable,
+    rendered,
+    takes_of,
+)
 from filmwright.direction.build.store import Node, Store
 from filmwright.direction.film.opened import OpenFilm
 
@@ -53,7 +62,9 @@ def states(film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[Sta
     cut = film.cut({shot: rendered(takes[name_of(draft)], store) for shot, draft in selected.items()})
     for output in film.outputs:
         result = deliverable(film, cut, output, store)
-        unready = [shot for shot in dict.fromkeys(e.source.shot for e in cut.events) if not _ready(shot, takes, film)]
+        unready = [
+            shot for shot in dict.fromkeys(e.source.shot for e in cut.events) if not _ready(shot, takes, film)
+        ]
         found.append(_state(result, store, last, waits_for=tuple(unready)))
     return tuple(found)
 
@@ -85,7 +96,9 @@ def _state(result: Result, store: Store, last: Mapping[str, str], waits_for: tup
     reasons: list[Reason] = []
     if waits_for:
         state: Literal["clean", "dirty", "missing", "damaged", "waits"] = "waits"
-        reasons += [Reason(what=shot, said=f"waits for shot {shot}, which is not rendered") for shot in waits_for]
+        reasons += [
+            Reason(what=shot, said=f"waits for shot {shot}, which is not rendered") for shot in waits_for
+        ]
         if take is not None and before is not None:
             reasons += _request_reasons(take, before)
     elif result.node is not None:
@@ -95,7 +108,9 @@ def _state(result: Result, store: Store, last: Mapping[str, str], waits_for: tup
         reasons.append(Reason(what="node", said="was never built here"))
     elif last[result.name] == result.key:
         state = "damaged"
-        reasons.append(Reason(what="node", said="its inputs are the same, its result was swept or is damaged"))
+        reasons.append(
+            Reason(what="node", said="its inputs are the same, its result was swept or is damaged")
+        )
     elif before is None:
         state = "dirty"
         reasons.append(Reason(what="node", said="its inputs have changed; what they were was swept"))

@@ -266,7 +266,9 @@ class Store:
             return True
         if state.st_size != blob.size or digest_file(path) != blob.digest:
             return False
-        with contextlib.suppress(OSError):  # it was copied or touched: from now on it is known at a glance again
+        with contextlib.suppress(
+            OSError
+        ):  # it was copied or touched: from now on it is known at a glance again
             os.utime(path, ns=(state.st_atime_ns, blob.changed))
         return True
 

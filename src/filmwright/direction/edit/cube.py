@@ -26,7 +26,7 @@ class CubeHead:
     @property
     def rows(self) -> int:
         """Lines of numbers in the file."""
-        return self.size**self.dimensions
+        return int(self.size**self.dimensions)
 
 
 def check_cube(path: Path) -> CubeHead:
@@ -70,7 +70,9 @@ def _split(path: Path) -> tuple[CubeHead, list[tuple[int, str]]]:
             dimensions = int(words[0][4])
             size = int(words[1]) if len(words) == 2 and words[1].isdigit() else 0
             if not 2 <= size <= MAX_SIZE[dimensions]:
-                raise MediaError(f"cannot read {path}: line {number} says no size from 2 to {MAX_SIZE[dimensions]}")
+                raise MediaError(
+                    f"cannot read {path}: line {number} says no size from 2 to {MAX_SIZE[dimensions]}"
+                )
         elif words[0] in {"DOMAIN_MIN", "DOMAIN_MAX"}:
             domain[words[0].lower()] = _triple(path, number, words[1:])
         elif words[0][0] in "+-.0123456789":
@@ -87,7 +89,9 @@ def _split(path: Path) -> tuple[CubeHead, list[tuple[int, str]]]:
 
 def _check_count(path: Path, head: CubeHead, count: int) -> None:
     if count != head.rows:
-        raise MediaError(f"cannot read {path}: {count} rows, its size {head.size} needs {head.rows}; export it anew")
+        raise MediaError(
+            f"cannot read {path}: {count} rows, its size {head.size} needs {head.rows}; export it anew"
+        )
 
 
 def _triple(path: Path, number: int, words: list[str]) -> Triple:

@@ -42,7 +42,7 @@ def graded(frames: NDArray[np.uint8], grade: Grade) -> NDArray[np.uint8]:
         values = np.clip(luma + grade.saturation * (values - luma), 0, 1)
     if grade.lut is not None:
         values = _cube(grade.lut, grade.lut_digest).applied(values)
-    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 1) * 255 + 0.5, dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,8 @@ class _Table:
         part = at - base
         if self.head.dimensions == 1:
             picked = [
-                self.values[base[..., c], c] * (1 - part[..., c]) + self.values[base[..., c] + 1, c] * part[..., c]
+                self.values[base[..., c], c] * (1 - part[..., c])
+                + self.values[base[..., c] + 1, c] * part[..., c]
                 for c in range(3)
             ]
             return np.stack(picked, axis=-1)
@@ -80,4 +81,6 @@ class _Table:
 def _cube(path: Path, digest: str | None) -> _Table:  # noqa: ARG001 (the digest keeps a changed file apart)
     head, rows = read_cube(path)
     values = np.array(rows, np.float32)
-    return _Table(head, values if head.dimensions == 1 else values.reshape(head.size, head.size, head.size, 3))
+    return _Table(
+        head, values if head.dimensions == 1 else values.reshape(head.size, head.size, head.size, 3)
+    )

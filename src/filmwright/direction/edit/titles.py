@@ -64,7 +64,7 @@ def layer(title: Title, width: int, height: int) -> tuple[NDArray[np.float32], N
         stroke_fill="#000000",
     )
     values = np.asarray(picture, dtype=np.float32)
-    return values[..., :3], values[..., 3:] / 255
+    return values[..., :3], (values[..., 3:] / 255).astype(np.float32)
 
 
 def _font(title: Title, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -73,4 +73,6 @@ def _font(title: Title, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFo
     try:
         return ImageFont.truetype(str(title.font), size)
     except (OSError, ValueError) as error:
-        raise MediaError(f"cannot read {title.font}: it is no font; give a TrueType or OpenType file") from error
+        raise MediaError(
+            f"cannot read {title.font}: it is no font; give a TrueType or OpenType file"
+        ) from error

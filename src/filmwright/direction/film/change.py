@@ -29,7 +29,9 @@ def select_take(path: Path, shot_id: str, take: int) -> None:
     loc, shot = _find(film, shot_id)
     count = len(shot.takes or (0,))
     if not 1 <= take <= count:
-        raise BadRequest(f"shot {shot_id} has {count} takes, not {take}: `filmwright film takes {shot_id}` lists them")
+        raise BadRequest(
+            f"shot {shot_id} has {count} takes, not {take}: `filmwright film takes {shot_id}` lists them"
+        )
     lines = _Lines(path)
     if shot.take is not None:
         lines.replace(written, (*loc, "take"), str(take))

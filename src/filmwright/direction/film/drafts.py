@@ -24,7 +24,16 @@ from filmwright.engine.build_request import build_request, check_request
 from filmwright.spec.brief import PARTS_OF_A_BRIEF, Brief
 from filmwright.spec.errors import BadRequest, FilmwrightError
 from filmwright.spec.film import Camera, Continues, Film, Look, Shot
-from filmwright.spec.request import CameraPath, Control, ImageRef, Keyframe, MotionBrush, Prefix, Request, Track
+from filmwright.spec.request import (
+    CameraPath,
+    Control,
+    ImageRef,
+    Keyframe,
+    MotionBrush,
+    Prefix,
+    Request,
+    Track,
+)
 from filmwright.weights.card import load_card
 
 __all__ = ["Draft", "Need", "completed", "default_seed", "drafts_of", "prompt_of"]
@@ -87,7 +96,9 @@ def prompt_of(shot: Shot, looks: list[Look], subjects: dict[str, str]) -> str:
         name = found[1].strip()
         if name not in subjects:
             there = ", ".join(subjects) or "none"
-            raise BadRequest(f"shot {shot.id} names the subject {{{name}}}: there is {there}; add it to subjects")
+            raise BadRequest(
+                f"shot {shot.id} names the subject {{{name}}}: there is {there}; add it to subjects"
+            )
         return subjects[name]
 
     return SUBJECT.sub(put_in, words)
@@ -141,7 +152,9 @@ def completed(draft: Draft, found: Callable[[Need], ImageRef]) -> Request:
         if need.what == "prefix":
             controls.append(Prefix(clip=file, num_frames=need.num_frames))
         else:
-            controls.insert(0, Keyframe(at=0 if need.what == "first" else draft.request.num_frames - 1, image=file))
+            controls.insert(
+                0, Keyframe(at=0 if need.what == "first" else draft.request.num_frames - 1, image=file)
+            )
     request = draft.request.model_copy(update={"controls": tuple(controls)})
     if draft.needs:
         check_request(request)
@@ -161,9 +174,13 @@ def _seeds(shot: Shot, loc: Loc, notes: Notes) -> tuple[int, ...]:
     for n, seed in enumerate(seeds):
         if seed in seeds[:n]:
             same = seeds.index(seed) + 1
-            notes.add((*loc, "takes", n), f"takes {same} and {n + 1} overlap: both have seed {seed}; change one")
+            notes.add(
+                (*loc, "takes", n), f"takes {same} and {n + 1} overlap: both have seed {seed}; change one"
+            )
     if shot.take is not None and shot.take > len(seeds):
-        notes.add((*loc, "take"), f"shot {shot.id} has {len(seeds)} takes, not {shot.take}: select one of them")
+        notes.add(
+            (*loc, "take"), f"shot {shot.id} has {len(seeds)} takes, not {shot.take}: select one of them"
+        )
     return seeds
 
 

@@ -143,8 +143,8 @@ def _ordered(film: Film, notes: Notes) -> list[str]:
     places = {shot.id: loc for loc, shot in _places(film)}
     starts = {shot.id: [name for _, name in _starts(shot)] for _, shot in _places(film)}
     done: list[str] = []
-    for first in starts:
-        stack: list[tuple[str, list[str]]] = [(first, list(starts[first]))] if first not in done else []
+    for first, others in starts.items():
+        stack: list[tuple[str, list[str]]] = [(first, list(others))] if first not in done else []
         while stack:
             name, rest = stack[-1]
             if not rest:
@@ -207,13 +207,16 @@ def _outputs(film: Film, path: Path, cut: Cut, notes: Notes) -> tuple[Output, ..
         endings = FORMATS[item.format]
         if place.suffix.lower() not in endings:
             notes.add(
-                (*loc, "path"), f"{item.path} must end in {' or '.join(endings)} to hold {item.format}: rename it"
+                (*loc, "path"),
+                f"{item.path} must end in {' or '.join(endings)} to hold {item.format}: rename it",
             )
         if any(place == other.path for other in outputs):
             notes.add((*loc, "path"), f"two deliverables go to {item.path}: rename one")
         width, height = map(int, item.size.split("x")) if item.size else (cut.width, cut.height)
         if width % 2 or height % 2:
-            notes.add((*loc, "size" if item.size else "path"), f"{width}x{height} is odd: both sides must be even")
+            notes.add(
+                (*loc, "size" if item.size else "path"), f"{width}x{height} is odd: both sides must be even"
+            )
         outputs.append(
             Output(path=place, format=item.format, width=width, height=height, fps=item.fps or cut.fps)
         )

@@ -76,7 +76,9 @@ class Notes:
             BadFilm: with all of them, in the file's order.
         """
         if self._found:
-            raise BadFilm(f"{self.written.path}:{line}:{column}: {what}" for line, column, what in sorted(self._found))
+            raise BadFilm(
+                f"{self.written.path}:{line}:{column}: {what}" for line, column, what in sorted(self._found)
+            )
 
 
 def yaml() -> YAML:
@@ -130,7 +132,9 @@ def read_film(path: Path) -> tuple[Film, Written]:
         written.data = _plain(loaded, (), written, [0], notes)
     notes.done()
     if not isinstance(written.data, dict):
-        notes.add((), "a film file is a mapping with title and sequences; `filmwright film new` writes an example")
+        notes.add(
+            (), "a film file is a mapping with title and sequences; `filmwright film new` writes an example"
+        )
         notes.done()
     try:
         return Film.model_validate_json(json.dumps(written.data)), written
@@ -190,7 +194,11 @@ def _from_one(line: int, column: int) -> tuple[int, int]:
 
 def _tell(error: ValidationError, written: Written, notes: Notes) -> None:
     """Each complaint of the types at its place, in our words."""
-    found = [(loc, detail) for detail in error.errors(include_url=False) if (loc := _in_file(detail["loc"], written))]
+    found = [
+        (loc, detail)
+        for detail in error.errors(include_url=False)
+        if (loc := _in_file(detail["loc"], written))
+    ]
     locs = [loc for loc, _ in found]
     for loc, detail in found:
         kind, value, name = detail["type"], detail.get("input"), str(loc[-1])
@@ -214,12 +222,12 @@ def _tell(error: ValidationError, written: Written, notes: Notes) -> None:
 
 def _in_file(loc: Loc, written: Written) -> Loc | None:
     """A complaint's place without the names of alternatives; None where it is about one that was not meant."""
-    data, place = written.data, []
+    data: Any = written.data
+    place: list[str | int] = []
     for index, part in enumerate(loc):
         last = index == len(loc) - 1
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        in_list = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if in_list or (isinstance(data, dict) and part in data):
             data = data[part]
         elif part == "[key]":
             continue
@@ -265,7 +273,7 @@ def _holds_many(kind: Any) -> bool:
 
 def _model_in(kind: Any) -> Any:
     """The model within tuple[...], dict[...], Annotated and unions."""
-    if isinstance(kind, type) and not isinstance(kind, types.GenericAlias) and issubclass(kind, BaseModel):
+    if typing.get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind
     for part in typing.get_args(kind):
         if (found := _model_in(part)) is not None:

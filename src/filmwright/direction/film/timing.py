@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from filmwright.direction.edit.cube import check_cube
 from filmwright.direction.film.paths import inside
 from filmwright.direction.film.read import Loc, Notes
 from filmwright.media.files import digest_file
@@ -142,7 +143,9 @@ def _stretch(
     start, end = (round(seconds * source.fps) for seconds in entry.trim)
     seconds = source.num_frames / source.fps
     if entry.trim[1] <= entry.trim[0]:
-        notes.add((*loc, "trim"), f"a trim from {entry.trim[0]:g} to {entry.trim[1]:g} s leaves nothing: swap them")
+        notes.add(
+            (*loc, "trim"), f"a trim from {entry.trim[0]:g} to {entry.trim[1]:g} s leaves nothing: swap them"
+        )
     elif entry.trim[1] * source.fps > source.num_frames + SLACK:
         notes.add(
             (*loc, "trim"),
@@ -170,7 +173,13 @@ def _shared(entry: EditEvent, before: list[CutEvent], shots: Mapping[str, Shot])
 
 
 def _grade(
-    film: Film, home: tuple[Loc, str | None], shot: Shot, entry: EditEvent, folder: Path, loc: Loc, notes: Notes
+    film: Film,
+    home: tuple[Loc, str | None],
+    shot: Shot,
+    entry: EditEvent,
+    folder: Path,
+    loc: Loc,
+    notes: Notes,
 ) -> Grade:
     """The event's, else the shot's, else that of its look."""
     where, name = home
@@ -187,6 +196,11 @@ def _grade_of(words: GradeWords, folder: Path, loc: Loc, notes: Notes) -> Grade:
         lut, digest = _file(folder, words.lut, (*loc, "lut"), notes)
         if lut is not None and lut.suffix.lower() != ".cube":
             notes.add((*loc, "lut"), f"{words.lut} is no .cube file: give one")
+        elif lut is not None:
+            try:
+                check_cube(lut)
+            except FilmwrightError as error:
+                notes.add((*loc, "lut"), str(error))
     if words.cdl is None:
         return Grade(lut=lut, lut_digest=digest)
     cdl = words.cdl
@@ -235,6 +249,7 @@ def _sounds(film: Film, folder: Path, notes: Notes) -> tuple[Sound, ...]:
                 ("sound", index, "trim"), f"a trim from {start:g} to {end:g} s leaves nothing: swap them"
             )
         if path is not None and digest is not None:
+            _check_sound(path, (start, end), ("sound", index), notes)
             made.append(
                 Sound(
                     path=path,
@@ -250,16 +265,33 @@ def _sounds(film: Film, folder: Path, notes: Notes) -> tuple[Sound, ...]:
     return tuple(made)
 
 
+def _check_sound(path: Path, trim: tuple[float, float | None], loc: Loc, notes: Notes) -> None:
+    """The file can be heard, and has what is taken of it."""
+    from filmwright.media.sound import sound_seconds
+
+    try:
+        seconds = sound_seconds(path)
+    except FilmwrightError as error:
+        notes.add((*loc, "file"), str(error))
+        return
+    if (trim[1] or 0.0) > seconds + 0.05 or trim[0] >= seconds:
+        notes.add((*loc, "trim"), f"this trim is past the end of {path.name}: it has {seconds:.4g} s")
+
+
 def _check_ends(film: Film, cut: Cut, notes: Notes) -> None:
     """Titles and sounds that begin after the film has ended are mistakes."""
     if notes or not cut.events:
         return
     for index, title in enumerate(cut.titles):
         if title.record_start >= cut.num_frames:
-            notes.add(("titles", index, "at"), f"this title begins after the film's end at {cut.seconds:.4g} s")
+            notes.add(
+                ("titles", index, "at"), f"this title begins after the film's end at {cut.seconds:.4g} s"
+            )
     for index, words in enumerate(film.sound):
         if words.at >= cut.seconds:
-            notes.add(("sound", index, "at"), f"this sound begins after the film's end at {cut.seconds:.4g} s")
+            notes.add(
+                ("sound", index, "at"), f"this sound begins after the film's end at {cut.seconds:.4g} s"
+            )
 
 
 def _file(folder: Path, name: str, loc: Loc, notes: Notes) -> tuple[Path | None, str | None]:
