@@ -118,8 +118,9 @@ def read_film(path: Path) -> tuple[Film, Written]:
     """
     written = Written(path)
     notes = Notes(written)
+    text = read_text(path)
     try:
-        loaded = yaml().load(read_text(path))
+        loaded = yaml().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
