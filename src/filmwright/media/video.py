@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from filmwright.media.files import check_output, hidden_beside, say_os_error
 from filmwright.spec.errors import MediaError
 
-__all__ = ["VideoInfo", "VideoWriter", "probe", "read_video"]
+__all__ = ["AUDIO_BITS", "VideoInfo", "VideoWriter", "audio_frame", "probe", "read_video"]
 
 CRF = 16  # visually lossless at these sizes; 18 is the usual line
 AUDIO_BITS = 192_000  # a second, both channels
@@ -150,9 +150,7 @@ class VideoWriter:
             )
         if not samples.shape[1]:
             return
-        frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
-        frame.sample_rate = self._sound.codec_context.sample_rate
-        frame.pts, frame.time_base = self._samples, Fraction(1, frame.sample_rate)
+        frame = audio_frame(samples, self._samples, self._sound.codec_context.sample_rate)
         self._samples += samples.shape[1]
         try:
             self._container.mux(self._sound.encode(frame))
@@ -202,6 +200,14 @@ class VideoWriter:
             self.close()
         else:
             self.discard()
+
+
+def audio_frame(samples: NDArray[np.float32], start: int, rate: int) -> AudioFrame:
+    """Sound, float32 [2, n], as a frame for an encoder, from sample `start` on."""
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
+    frame.sample_rate = rate
+    frame.pts, frame.time_base = start, Fraction(1, rate)
+    return frame
 
 
 def read_video(path: Path | str, *, max_frames: int | None = None) -> tuple[NDArray[np.uint8], float]:

@@ -292,23 +292,16 @@ class _Build:
         return result
 
     def _conform(self, cut: Cut, output: Output, result: Result, work: Path) -> None:
-        from filmwright.direction.edit.conform import conformed, fitted, mixed
-        from filmwright.direction.edit.deliver import deliver
+        from filmwright.direction.build.assemble import assemble
 
         assert result.key is not None
         target = work / f"film{output.path.suffix.lower()}"
         total = max(round(cut.num_frames * output.fps / cut.fps), 1)
         began = time.monotonic()
-        deliver(
-            fitted(conformed(cut), cut, output.width, output.height, output.fps),
-            target,
-            format=output.format,
-            width=output.width,
-            height=output.height,
-            fps=output.fps,
-            audio=mixed(cut) if cut.sounds else None,
-            on_frame=lambda done: self.clock.step(result.name, "cut", done, total),
+        parts = assemble(
+            cut, output, target, self.store, lambda done: self.clock.step(result.name, "cut", done, total)
         )
+        self.store.note_use(parts)
         seconds = time.monotonic() - began
         self.store.put(result.key, "cut", result.inputs, {"file": target}, seconds)
         self.clock.end(result.name, seconds)

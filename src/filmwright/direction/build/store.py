@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +106,9 @@ class Store:
             return None
         return node if node.key == key else None
 
-    def note_use(self, nodes: Mapping[str, Node] | list[Node]) -> None:
+    def note_use(self, nodes: Iterable[Node]) -> None:
         """Nodes are in use now, so gc takes them last; a store that cannot be written stays as it is."""
-        for node in nodes.values() if isinstance(nodes, Mapping) else nodes:
+        for node in nodes:
             with contextlib.suppress(OSError):
                 os.utime(self._node_path(node.key))
 

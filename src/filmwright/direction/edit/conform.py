@@ -24,15 +24,15 @@ __all__ = ["conformed", "fitted", "mixed", "resized"]
 Frame = NDArray[np.uint8]
 
 
-def conformed(cut: Cut) -> Iterator[Frame]:
-    """The film's frames, uint8 [H,W,3] each, in order.
+def conformed(cut: Cut, num_frames: int | None = None) -> Iterator[Frame]:
+    """The film's frames, uint8 [H,W,3] each, in order; the first `num_frames`, or all.
 
     Raises:
         MediaError: a source is missing or damaged, or a font or table cannot be read.
     """
     playing: list[_Player] = []
     coming = list(cut.events)
-    for index in range(cut.num_frames):
+    for index in range(cut.num_frames if num_frames is None else num_frames):
         while coming and coming[0].record_start <= index:
             playing.append(_Player(coming.pop(0), cut))
         for over in [player for player in playing if player.event.record_end <= index]:
