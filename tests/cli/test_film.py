@@ -53,12 +53,19 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
 
 @pytest.mark.parametrize(
     "arguments",
-    [["film", "--help"], ["film", "check", "film.yaml"], ["film", "status", "film.yaml"], ["film", "build", "bad.yaml"]],
+    [
+        ["film", "--help"],
+        ["film", "check", "film.yaml"],
+        ["film", "status", "film.yaml"],
+        ["film", "build", "bad.yaml"],
+    ],
 )
 def test_help_checks_and_mistakes_load_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "film.yaml").write_text(SMALL)
     (tmp_path / "bad.yaml").write_text(BAD)
-    done = subprocess.run([sys.executable, "-c", TRACE, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TRACE, *arguments], capture_output=True, text=True, check=True
+    )
     assert done.stderr.splitlines()[-1] == ("2" if "bad.yaml" in arguments else "0")
 
 
@@ -83,7 +90,10 @@ def test_every_mistake_is_a_line_and_the_store_is_not_touched(tmp_path: Path, ho
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["check", "none.yaml"], "cannot read film file none.yaml: no such file or directory; `filmwright film new`"),
+        (
+            ["check", "none.yaml"],
+            "cannot read film file none.yaml: no such file or directory; `filmwright film new`",
+        ),
         (["build", "film.yaml", "--device", "tpu"], "unknown device 'tpu'"),
         (["build", "film.yaml", "--only", "z"], "there is no shot 'z': there is a"),
         (["explain", "z"], "there is no shot 'z': there is a"),

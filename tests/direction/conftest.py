@@ -57,7 +57,7 @@ def home(built_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     mine = tmp_path / "home"
     shutil.copytree(built_home, mine)
     monkeypatch.setenv("FILMWRIGHT_HOME", str(mine))
-    yield mine
+    return mine
 
 
 @pytest.fixture

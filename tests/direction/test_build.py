@@ -97,9 +97,15 @@ def test_shots_start_from_frames_of_others(film: Path, home: Path) -> None:
     store = Store()
     takes = takes_of(open_film(film), store)
     shots = {name: np.stack(list(stream_frames(store.blob_path(take.node.outputs["frames"])))).astype(int) for name, take in takes.items() if take.node}  # fmt: skip
-    near, far = np.abs(shots["a#1"][0] - shots["k#1"][0]).mean(), np.abs(shots["c#1"][0] - shots["k#1"][0]).mean()
+    near, far = (
+        np.abs(shots["a#1"][0] - shots["k#1"][0]).mean(),
+        np.abs(shots["c#1"][0] - shots["k#1"][0]).mean(),
+    )
     assert near < far / 3
-    near, far = np.abs(shots["b#1"][:5] - shots["a#1"][-5:]).mean(), np.abs(shots["c#1"][:5] - shots["a#1"][-5:]).mean()
+    near, far = (
+        np.abs(shots["b#1"][:5] - shots["a#1"][-5:]).mean(),
+        np.abs(shots["c#1"][:5] - shots["a#1"][-5:]).mean(),
+    )
     assert near < far / 3
 
 
@@ -112,7 +118,9 @@ def test_shots_start_from_frames_of_others(film: Path, home: Path) -> None:
         ("take: 1", "take: 2", ["c#2", "-> film.mp4"]),
     ],
 )  # fmt: skip
-def test_a_changed_word_renders_that_shot_and_what_starts_from_it(film: Path, old: str, new: str, made: list[str]) -> None:
+def test_a_changed_word_renders_that_shot_and_what_starts_from_it(
+    film: Path, old: str, new: str, made: list[str]
+) -> None:
     assert list(rebuild(film, old, new).made) == made
 
 
@@ -126,7 +134,9 @@ def test_a_changed_word_renders_that_shot_and_what_starts_from_it(film: Path, ol
         ("- {shot: c, ", "- {shot: c, grade: {cdl: {saturation: 0.0}}, ", 1),
     ],
 )
-def test_a_changed_edit_renders_nothing_and_codes_its_part(film: Path, old: str, new: str, coded: int) -> None:
+def test_a_changed_edit_renders_nothing_and_codes_its_part(
+    film: Path, old: str, new: str, coded: int
+) -> None:
     store = Store()
     before = parts(store)
     assert len(before) == 3
@@ -158,9 +168,13 @@ def test_a_deliverable_that_was_changed_or_removed_is_put_back(film: Path) -> No
 
 
 def test_two_builds_at_once_render_each_shot_once(film: Path, home: Path) -> None:
-    film.write_text(film.read_text().replace("on a wooden floor", "on a marble floor").replace("sand", "grass"))
+    film.write_text(
+        film.read_text().replace("on a wooden floor", "on a marble floor").replace("sand", "grass")
+    )
     command = [sys.executable, "-c", CHILD, str(film)]
-    builds = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+    builds = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"
+    ]
     made = []
     for process in builds:
         out, err = process.communicate(timeout=120)
@@ -176,7 +190,9 @@ def test_a_build_that_is_killed_loses_nothing_that_was_finished(film: Path, home
     film.write_text(film.read_text().replace(old, new))
     whole = film.parent.parent / "whole"
     shutil.copytree(home, whole)
-    done = subprocess.run([sys.executable, "-c", CHILD, str(film), "a#1 decode"], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(film), "a#1 decode"], capture_output=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert list((home / "runs").glob("*/latents.safetensors"))  # what shot a had reached is kept
     assert not list((home / "store").glob("**/.*"))
@@ -204,7 +220,9 @@ def test_a_damaged_blob_is_found_by_its_hash_and_made_anew(film: Path) -> None:
     os.utime(blob, ns=(state.st_atime_ns, blob.stat().st_mtime_ns))
     kept = store.recall(node.key)
     assert kept is not None
-    os.utime(blob, ns=(0, kept.outputs["frames"].changed))  # rot leaves no new time of change: only its bytes tell
+    os.utime(
+        blob, ns=(0, kept.outputs["frames"].changed)
+    )  # rot leaves no new time of change: only its bytes tell
     assert rebuild(film).made == ()
     assert store.check() == [str(blob)]
     assert rebuild(film).made == ("c#1",)
@@ -223,7 +241,9 @@ def test_blobs_that_were_copied_with_other_times_are_still_known(film: Path, hom
 
 
 def test_explain_names_the_input_with_its_old_and_new_value(film: Path) -> None:
-    film.write_text(film.read_text().replace("cube spins on sand", "cube spins on grass").replace("steps: 1", "steps: 2"))
+    film.write_text(
+        film.read_text().replace("cube spins on sand", "cube spins on grass").replace("steps: 1", "steps: 2")
+    )
     found = explain(open_film(film), Store(), "c")
     assert [(state.name, state.state) for state in found] == [("c#1", "dirty"), ("c#2", "missing")]
     assert {reason.line for reason in found[0].reasons} == {
@@ -252,11 +272,18 @@ def test_all_takes_are_rendered_until_one_is_selected(film: Path) -> None:
 
 
 def test_only_renders_one_shot_and_what_it_starts_from(film: Path) -> None:
-    film.write_text(film.read_text().replace("keyframe: k, prompt: a red", "keyframe: k, prompt: a blue").replace("on sand", "on grass"))
+    film.write_text(
+        film.read_text()
+        .replace("keyframe: k, prompt: a red", "keyframe: k, prompt: a blue")
+        .replace("on sand", "on grass")
+    )
     before = (film.parent / "film.mp4").read_bytes()
     assert rebuild(film, only="a").made == ("a#1",)
     assert (film.parent / "film.mp4").read_bytes() == before
-    assert {state.name for state in states(open_film(film), Store()) if state.state == "dirty"} == {"b#1", "c#1"}
+    assert {state.name for state in states(open_film(film), Store()) if state.state == "dirty"} == {
+        "b#1",
+        "c#1",
+    }
     with pytest.raises(BadRequest, match="there is no shot 'z': there is k, a, b, c"):
         rebuild(film, only="z")
 
@@ -352,7 +379,9 @@ def test_a_store_that_cannot_be_written_serves_what_it_has_and_says_what_it_cann
         finally:
             for item in [place, *place.rglob("*")]:
                 item.chmod(0o755)
-        assert re.search(r"the store .*home/store cannot be used .*not writable.*set FILMWRIGHT_HOME", str(told.value))
+        assert re.search(
+            r"the store .*home/store cannot be used .*not writable.*set FILMWRIGHT_HOME", str(told.value)
+        )
         assert "\n" not in str(told.value)
         assert {k: v for k, v in tree(place).items() if not k.endswith("film.yaml")} == {
             k: v for k, v in before.items() if not k.endswith("film.yaml")

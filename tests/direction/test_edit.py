@@ -136,7 +136,9 @@ def test_fades_start_and_end_on_their_colour(sources: list[Source]) -> None:
 def test_cdl_is_slope_offset_power_then_saturation() -> None:
     frame = np.array([[[51, 102, 204]]], np.uint8)
     grade = Grade(slope=(1.5, 1.0, 0.5), offset=(0.1, 0.0, -0.1), power=(1.0, 2.0, 1.0))
-    assert graded(frame, grade).tolist() == [[[102, 41, 77]]]  # 0.2*1.5+0.1, 0.4**2, 0.8*0.5-0.1, each times 255
+    assert graded(frame, grade).tolist() == [
+        [[102, 41, 77]]
+    ]  # 0.2*1.5+0.1, 0.4**2, 0.8*0.5-0.1, each times 255
     grey = graded(frame, Grade(saturation=0.0))[0, 0]
     luma = 0.2126 * 51 + 0.7152 * 102 + 0.0722 * 204
     assert abs(grey.astype(float) - luma).max() <= 0.5
@@ -145,7 +147,9 @@ def test_cdl_is_slope_offset_power_then_saturation() -> None:
 
 def test_cube_tables_are_followed_and_are_linear_between_entries(tmp_path: Path) -> None:
     swap, curve = tmp_path / "swap.cube", tmp_path / "curve.cube"
-    rows = [f"{b} {g} {r}" for b in (0, 1) for g in (0, 1) for r in (0, 1)]  # red fastest; red and blue change places
+    rows = [
+        f"{b} {g} {r}" for b in (0, 1) for g in (0, 1) for r in (0, 1)
+    ]  # red fastest; red and blue change places
     swap.write_text("TITLE x\n# words\nLUT_3D_SIZE 2\n" + "\n".join(rows) + "\n")
     curve.write_text("LUT_1D_SIZE 3\n0 0 0\n0.25 0.5 1\n1 1 1\n")
     frame = np.array([[[51, 102, 204]]], np.uint8)
@@ -156,7 +160,9 @@ def test_cube_tables_are_followed_and_are_linear_between_entries(tmp_path: Path)
 
 def test_titles_show_when_and_where_they_should() -> None:
     frame = np.full((120, 200, 3), 100, np.uint8)
-    title = Title(text="Filmwright", record_start=4, num_frames=6, place="lower", size=0.2, color="#ffff00", fade=2)
+    title = Title(
+        text="Filmwright", record_start=4, num_frames=6, place="lower", size=0.2, color="#ffff00", fade=2
+    )
     assert titled(frame, 3, title) is frame
     assert titled(frame, 10, title) is frame
     changed = [np.abs(titled(frame, n, title).astype(int) - 100).sum() for n in range(4, 10)]
@@ -195,7 +201,9 @@ def test_parts_together_are_the_whole(data: st.DataObject) -> None:
         join = data.draw(st.integers(0, 4)) if n else 0
         start = (events[-1].record_end if events else 0) - join
         how = Join(kind="dissolve", num_frames=join) if join else None
-        events.append(event(replace(base, take=n + 1), start, num_frames=length, num_source_frames=length, join=how))
+        events.append(
+            event(replace(base, take=n + 1), start, num_frames=length, num_source_frames=length, join=how)
+        )
     whole = cut(*events)
 
     def playing(film: Cut, index: int) -> list[tuple[int, int]]:
@@ -207,7 +215,7 @@ def test_parts_together_are_the_whole(data: st.DataObject) -> None:
 
     seen = [playing(part.cut, n) for part in parts_of(whole) for n in range(part.num_frames)]
     assert seen == [playing(whole, n) for n in range(whole.num_frames)]
-    assert [part.start for part in parts_of(whole)][0] == 0
+    assert next(part.start for part in parts_of(whole)) == 0
 
 
 def test_coded_parts_join_to_the_same_frames_as_they_have_alone(tmp_path: Path) -> None:
@@ -252,7 +260,16 @@ def test_sounds_have_their_times_levels_and_fades(tmp_path: Path, sources: list[
     film = cut(
         event(sources[0], 0, speed=0.25, num_frames=40),  # 2.5 s
         sounds=(
-            Sound(path=file, digest="x", at=0.5, start=0.25, seconds=1.5, level=-6.0206, fade_in=0.5, fade_out=0.5),
+            Sound(
+                path=file,
+                digest="x",
+                at=0.5,
+                start=0.25,
+                seconds=1.5,
+                level=-6.0206,
+                fade_in=0.5,
+                fade_out=0.5,
+            ),
         ),
     )
     samples = np.concatenate(list(mixed(film, seconds=0.3)), axis=1)
@@ -280,6 +297,8 @@ def test_sound_comes_out_of_the_film_as_it_went_in(tmp_path: Path, sources: list
     assert samples.shape[1] / RATE == pytest.approx(2.5, abs=0.05)
     assert peak(samples, 0.1, 0.95) < 0.01
     assert peak(samples, 1.1, 2.4) == pytest.approx(0.5, rel=0.05)
-    assert greys([np.full((1, 1, 3), frame[12, 16, 0]) for frame in read_video(target)[0]])[-1] == pytest.approx(90, abs=2)
+    assert greys([np.full((1, 1, 3), frame[12, 16, 0]) for frame in read_video(target)[0]])[
+        -1
+    ] == pytest.approx(90, abs=2)
     with pytest.raises(MediaError, match="holds no sound"):
         list(stream_sound(sources[0].path or ""))
