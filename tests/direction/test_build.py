@@ -195,7 +195,7 @@ def test_a_build_that_is_killed_loses_nothing_that_was_finished(film: Path, home
     )
     assert done.returncode == -signal.SIGKILL
     assert list((home / "runs").glob("*/latents.safetensors"))  # what shot a had reached is kept
-    assert not list((home / "store").glob("**/.*"))
+    assert not [path for path in (home / "store").glob("**/.*") if "work" not in path.parts]
     built = rebuild(film)
     assert built.made == ("a#1", "b#1", "-> film.mp4")  # k was finished
     assert not list((home / "runs").iterdir())

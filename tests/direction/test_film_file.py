@@ -177,6 +177,8 @@ TWO = (
         ("sound: [{file: beep.wav, at: 60}]\n", "8:30: this sound begins after the film's end at 2.625 s"),
         ("titles: [{text: late, at: 60}]\n", "8:27: this title begins after the film's end at 2.625 s"),
         ("edit: [{shot: a, grade: {lut: bad.cube}}]\n", "8:31: cannot read FOLDER/bad.cube: 1 rows, its size 2 needs 8"),
+        ("titles: [{text: x, font: noise.wav}]\n", "8:26: noise.wav is no font: give a TrueType or OpenType file"),
+        ("edit: [{shot: a, grade: {lut: nan.cube}}]\n", "8:31: cannot read FOLDER/nan.cube: line 3 is out of range"),
         ("deliverables: [{path: ../film.mp4}]\n", "8:23: ../film.mp4 leaves the film's folder"),
         ("deliverables: [{path: out/film.mp4}]\n", "8:23: out/film.mp4 leaves the film's folder"),  # by a link
         ("deliverables: [{path: film.mov}]\n", "8:23: film.mov must end in .mp4 to hold h264: rename it"),
@@ -188,10 +190,11 @@ TWO = (
 def test_what_cannot_be_cut_or_delivered_is_told_at_its_place(tmp_path: Path, rest: str, told: str) -> None:
     (tmp_path / "noise.wav").write_bytes(b"this is no sound" * 9)
     (tmp_path / "bad.cube").write_text("LUT_3D_SIZE 2\n0 0 0\n")
+    (tmp_path / "nan.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1e9 1 1\n")
     folder = tmp_path / "film"
     (tmp_path / "elsewhere").mkdir()
     folder.mkdir()
-    for name in ("noise.wav", "bad.cube"):
+    for name in ("noise.wav", "bad.cube", "nan.cube"):
         (tmp_path / name).rename(folder / name)
     (folder / "out").symlink_to(tmp_path / "elsewhere")
     with wave.open(str(folder / "beep.wav"), "wb") as beep:

@@ -11,6 +11,7 @@ from filmwright.direction.build.graph import name_of, takes_of
 from filmwright.direction.build.store import Store
 from filmwright.direction.film.opened import OpenFilm
 from filmwright.spec.errors import FilmwrightError
+from filmwright.spec.plan import Plan
 
 __all__ = ["Forecast", "forecast"]
 
@@ -57,13 +58,25 @@ def forecast(
 
     place = pick_device(device)
     paces = store.read_paces()
+    plans: dict[tuple[object, ...], Plan] = {}
     rows = []
     for draft in pending:
         request = takes[name_of(draft)].request or draft.request
+        shape = (
+            request.model,
+            request.width,
+            request.height,
+            request.num_frames,
+            request.steps,
+            request.guidance,
+            request.loras,
+            tuple(control.kind for control in request.controls),
+        )
         try:
-            plan = plan_for(request, device=place, budget=memory)
+            plan = plans.get(shape) or plan_for(request, device=place, budget=memory)
         except FilmwrightError as error:
             raise type(error)(f"shot {draft.shot}: {error}") from error
+        plans[shape] = plan
         work = work_of_request(request)
         pace = paces.get(work.pace)
         rows.append(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filmwright.spec.errors import MediaError
 
-__all__ = ["CubeHead", "check_cube", "read_cube"]
+__all__ = ["CubeHead", "read_cube"]
 
 MAX_BYTES = 100_000_000
 MAX_SIZE = {1: 65_536, 3: 256}
@@ -27,17 +27,6 @@ class CubeHead:
     def rows(self) -> int:
         """Lines of numbers in the file."""
         return int(self.size**self.dimensions)
-
-
-def check_cube(path: Path) -> CubeHead:
-    """The head of a file whose rows are as many as it says; their numbers are not read.
-
-    Raises:
-        MediaError: it is no such file.
-    """
-    head, rows = _split(path)
-    _check_count(path, head, len(rows))
-    return head
 
 
 def read_cube(path: Path) -> tuple[CubeHead, list[Triple]]:

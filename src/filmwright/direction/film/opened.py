@@ -212,6 +212,8 @@ def _outputs(film: Film, path: Path, cut: Cut, notes: Notes) -> tuple[Output, ..
             )
         if any(place == other.path for other in outputs):
             notes.add((*loc, "path"), f"two deliverables go to {item.path}: rename one")
+        if any(place == sound.path for sound in cut.sounds):
+            notes.add((*loc, "path"), f"{item.path} is a sound of the film, which would be lost: rename it")
         width, height = map(int, item.size.split("x")) if item.size else (cut.width, cut.height)
         if width % 2 or height % 2:
             notes.add(

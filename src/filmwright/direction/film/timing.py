@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from filmwright.direction.edit.cube import check_cube
+from filmwright.direction.edit.cube import read_cube
 from filmwright.direction.film.paths import inside
 from filmwright.direction.film.read import Loc, Notes
 from filmwright.media.files import digest_file
@@ -198,7 +198,7 @@ def _grade_of(words: GradeWords, folder: Path, loc: Loc, notes: Notes) -> Grade:
             notes.add((*loc, "lut"), f"{words.lut} is no .cube file: give one")
         elif lut is not None:
             try:
-                check_cube(lut)
+                read_cube(lut)
             except FilmwrightError as error:
                 notes.add((*loc, "lut"), str(error))
     if words.cdl is None:
@@ -222,6 +222,8 @@ def _titles(film: Film, folder: Path, fps: int, notes: Notes) -> tuple[Title, ..
         font, digest = None, None
         if words.font is not None:
             font, digest = _file(folder, words.font, ("titles", index, "font"), notes)
+            if font is not None and not _is_font(font):
+                notes.add(("titles", index, "font"), f"{words.font} is no font: give a TrueType or OpenType file")
         length = max(round(words.seconds * fps), 1)
         made.append(
             Title(
@@ -263,6 +265,16 @@ def _sounds(film: Film, folder: Path, notes: Notes) -> tuple[Sound, ...]:
                 )
             )
     return tuple(made)
+
+
+def _is_font(path: Path) -> bool:
+    from PIL import ImageFont
+
+    try:
+        ImageFont.truetype(str(path), 12)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _check_sound(path: Path, trim: tuple[float, float | None], loc: Loc, notes: Notes) -> None:
