@@ -223,7 +223,9 @@ def _titles(film: Film, folder: Path, fps: int, notes: Notes) -> tuple[Title, ..
         if words.font is not None:
             font, digest = _file(folder, words.font, ("titles", index, "font"), notes)
             if font is not None and not _is_font(font):
-                notes.add(("titles", index, "font"), f"{words.font} is no font: give a TrueType or OpenType file")
+                notes.add(
+                    ("titles", index, "font"), f"{words.font} is no font: give a TrueType or OpenType file"
+                )
         length = max(round(words.seconds * fps), 1)
         made.append(
             Title(
