@@ -117,13 +117,13 @@ def plan(
         return
     for row in rows:
         time = "time unknown" if row.seconds is None else say_seconds(row.seconds)
-        what = f"{row.width}x{row.height}, {row.num_frames} frames, {row.model}"
+        what = f"{row.width}x{row.height}, {_many(row.num_frames, 'frame')}, {row.model}"
         typer.echo(f"{row.name:<20} {what}, {say_bytes(row.peak)}, {time}")
     if not rows:
         typer.echo("nothing to render")
     else:
         time = "time unknown until the first is rendered" if total is None else f"about {say_seconds(total)}"
-        typer.echo(f"{len(rows)} takes to render, {time}, {say_bytes(peak)} at most")
+        typer.echo(f"{_many(len(rows), 'take')} to render, {time}, {say_bytes(peak)} at most")
 
 
 @film_app.command()
@@ -161,7 +161,7 @@ def build(
         )
         return
     rendered = [name for name in built.made if not name.startswith("->")]
-    typer.echo(f"{len(rendered)} takes rendered, {len(built.kept)} results kept")
+    typer.echo(f"{_many(len(rendered), 'take')} rendered, {_many(len(built.kept), 'result')} kept")
     for path in built.files:
         typer.echo(f"{path}: {built.cut.seconds:.2f} s")
 
@@ -236,7 +236,7 @@ def takes(
             f"{mark} take {row['take']}  seed {row['seed']}  {row['state']}  {row['clip'] or ''}".rstrip()
         )
     if add is not None:
-        typer.echo(f"{add} takes added: `filmwright film build --only {shot} --takes` renders them")
+        typer.echo(f"{_many(add, 'take')} added: `filmwright film build --only {shot} --takes` renders them")
 
 
 @film_app.command()
@@ -298,7 +298,7 @@ def gc(
         _print({"removed": swept.nodes, "freed": swept.freed, "kept": swept.kept})
     else:
         typer.echo(
-            f"{swept.nodes} results removed, {say_bytes(swept.freed)} freed, {say_bytes(swept.kept)} kept"
+            f"{_many(swept.nodes, 'result')} removed, {say_bytes(swept.freed)} freed, {say_bytes(swept.kept)} kept"
         )
 
 
@@ -327,6 +327,10 @@ def _plain(state: State) -> dict[str, Any]:
             for reason in state.reasons
         ],
     }
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _print(content: dict[str, Any]) -> None:

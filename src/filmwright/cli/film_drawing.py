@@ -41,7 +41,7 @@ class FilmDrawing:
             case Making(name=name, index=index, count=count):
                 self._update(f"{index}/{count} {name}", None, None)
             case BuildProgress(name=name, stage=stage, share=share, seconds_left=left):
-                self._update(f"{name}: {SAID.get(stage, stage)}", share, left)
+                self._update(f"{name}: {SAID.get(stage, 'cutting')}", share, left)
             case Made(name=name, seconds=seconds, shared=shared):
                 self._say(f"{name}: made by another build" if shared else f"{name}: {seconds:.1f} s")
             case Waiting(name=name):
