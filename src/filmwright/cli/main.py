@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 from filmwright.cli.check import check
 from filmwright.cli.deliver import deliver, poster, sheet
 from filmwright.cli.evaluate import evaluate
+from filmwright.cli.film import film_app
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan
@@ -26,7 +27,7 @@ from filmwright.cli.resume import resume
 from filmwright.cli.train import train_app
 from filmwright.cli.verify import verify
 from filmwright.cli.world import world_app
-from filmwright.spec.errors import Cancelled, FilmwrightError
+from filmwright.spec.errors import BadFilm, Cancelled, FilmwrightError
 from filmwright.version import VERSION
 
 __all__ = ["app", "main", "run"]
@@ -51,6 +52,7 @@ app.command()(deliver)
 app.command()(sheet)
 app.command()(poster)
 app.command()(verify)
+app.add_typer(film_app, name="film")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
@@ -76,6 +78,13 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = app(list(arguments), prog_name="filmwright", standalone_mode=False)
+    except BadFilm as error:  # all mistakes at once, a line each
+        if as_json:
+            told = {"code": error.code, "message": str(error), "mistakes": error.mistakes}
+            typer.echo(json.dumps({"error": told}, ensure_ascii=False))
+        else:
+            typer.echo(str(error), err=True)
+        return error.exit_code
     except FilmwrightError as error:
         return _report(error.code, str(error), error.exit_code, as_json=as_json)
     except TyperException as error:
