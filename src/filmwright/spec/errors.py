@@ -10,6 +10,7 @@ __all__ = [
     "DoesNotFit",
     "FilmwrightError",
     "MediaError",
+    "TimelineError",
     "WeightsError",
     "listed",
 ]
@@ -38,6 +39,12 @@ class MediaError(FilmwrightError):
     """A picture, video or folder that cannot be read or written."""
 
     code = "media"
+
+
+class TimelineError(FilmwrightError):
+    """A timeline or an editor's file that cannot be read or written; names the line where there is one."""
+
+    code = "timeline"
 
 
 class WeightsError(FilmwrightError):
