@@ -21,6 +21,7 @@ from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan
 from filmwright.cli.resume import resume
+from filmwright.cli.timeline import timeline_app
 from filmwright.cli.train import train_app
 from filmwright.cli.world import world_app
 from filmwright.spec.errors import Cancelled, FilmwrightError
@@ -44,6 +45,7 @@ app.command()(plan)
 app.command()(resume)
 app.command()(evaluate)
 app.add_typer(models_app, name="models")
+app.add_typer(timeline_app, name="timeline")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 

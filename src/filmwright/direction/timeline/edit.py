@@ -26,6 +26,7 @@ __all__ = [
     "Event",
     "Join",
     "Loss",
+    "Losses",
     "Marker",
     "Media",
     "Sound",
@@ -75,6 +76,19 @@ class Loss:
     feature: str
     sentence: str
     count: int = 1
+
+
+class Losses:
+    """Collects losses; a count that is a bool is not shown."""
+
+    def __init__(self) -> None:
+        self.found: list[Loss] = []
+
+    def add(self, feature: str, count: int, sentence: str) -> None:
+        """Keeps a loss that concerns anything."""
+        if count:
+            shown = sentence if isinstance(count, bool) else f"{sentence}: {count}"
+            self.found.append(Loss(feature=feature, sentence=shown, count=int(count)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,17 +263,27 @@ def _check_event(before: Event | None, event: Event, edit: Edit) -> None:
     name = plain_text(event.name, 60)
     where = f"{name!r} at {edit.at(event.start)}"
     if not 0 < abs(event.speed) <= MAX_SPEED or abs(event.source_start) > MAX_FRAMES:
-        raise TimelineError(f"{where} plays at {float(event.speed):g} times the speed; it must be within {MAX_SPEED}")
+        raise TimelineError(
+            f"{where} plays at {float(event.speed):g} times the speed; it must be within {MAX_SPEED}"
+        )
     overlap = before.end - event.start if before is not None else 0
     joined = event.join.frames if event.join is not None else 0
     if joined and overlap != joined:
-        raise TimelineError(f"{where} has a transition of {joined} frames but overlaps the clip before by {overlap}")
+        raise TimelineError(
+            f"{where} has a transition of {joined} frames but overlaps the clip before by {overlap}"
+        )
     if event.join is not None and not (0 < joined and 0 <= event.join.before <= joined):
-        raise TimelineError(f"{where} has a transition of {joined} frames with its cut at {event.join.before}")
+        raise TimelineError(
+            f"{where} has a transition of {joined} frames with its cut at {event.join.before}"
+        )
     if not joined and overlap > 0:
-        raise TimelineError(f"{where} overlaps the clip before it by {overlap} frames without a transition; trim one")
+        raise TimelineError(
+            f"{where} overlaps the clip before it by {overlap} frames without a transition; trim one"
+        )
     if event.fade_in + event.fade_out > event.duration or min(event.fade_in, event.fade_out) < 0:
-        raise TimelineError(f"{where} is {event.duration} frames long, too short for its fades; make them shorter")
+        raise TimelineError(
+            f"{where} is {event.duration} frames long, too short for its fades; make them shorter"
+        )
     if event.join is not None and (event.fade_in or (before is not None and before.fade_out)):
         raise TimelineError(f"{where} has a transition and a fade at one edge; take one of them out")
     if event.join is not None and not 0 <= event.join.wipe <= 999:

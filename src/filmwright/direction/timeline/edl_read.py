@@ -133,7 +133,9 @@ class _Reader:
     def drop(self, number: int, mode: str) -> None:
         drops = mode == "DROP FRAME"
         if drops and not (self.rate.ntsc and self.rate.timebase in (30, 60)):
-            raise self.fail(number, 1, f"drop frames at {self.rate.said} frames a second; give the rate with --fps")
+            raise self.fail(
+                number, 1, f"drop frames at {self.rate.said} frames a second; give the rate with --fps"
+            )
         if not self.rows:  # a list may change its mode between reels; records keep that of the beginning
             self.rate = replace(self.rate, drop=drops)
 
@@ -150,22 +152,30 @@ class _Reader:
         source, record = (stamps[0], stamps[1]), (stamps[2], stamps[3])
         for low, high, i in ((*source, 7), (*record, 9)):
             if high < low:
-                raise self.fail(number, found.start(i) + 1, "an event ends before it begins; swap its timecodes")
+                raise self.fail(
+                    number, found.start(i) + 1, "an event ends before it begins; swap its timecodes"
+                )
         if found[4][0] in "DW" and not found[5]:
-            raise self.fail(number, found.start(4) + 1, "a transition without its length in frames, such as D 012")
+            raise self.fail(
+                number, found.start(4) + 1, "a transition without its length in frames, such as D 012"
+            )
         if found[4][0] == "K":
             self.keys.append(number)
             return
         last = self.rows[-1] if self.rows else None
         row = _Row(number, found[1], found[2], found[3].upper(), found[4], int(found[5] or 0), source, record)
-        row.pair = last is not None and (last.number, last.channel) == (row.number, row.channel) and row.what != "C"
+        row.pair = (
+            last is not None and (last.number, last.channel) == (row.number, row.channel) and row.what != "C"
+        )
         self.rows.append(row)
 
     def speed(self, number: int, line: str) -> None:
         found = SPEED.fullmatch(line)
         if found is None:
             raise self.fail(number, 1, "a speed has the form M2 REEL 048.0 01:00:00:00")
-        if self.rows and self.rows[-1].reel[:8] == found[1][:8]:  # that of an outgoing clip is said with its own event
+        if (
+            self.rows and self.rows[-1].reel[:8] == found[1][:8]
+        ):  # that of an outgoing clip is said with its own event
             speed = Fraction(found[2].replace(" ", "")) / self.rate.timebase
             self.rows[-1].speed = speed.limit_denominator(MAX_DENOMINATOR)
 
@@ -209,7 +219,7 @@ class _Reader:
                     faded = events[-1]
                     events[-1] = replace(faded, duration=faded.duration + row.length, fade_out=row.length)
             else:
-                self.event(events, row, start, loose, self.rows[i - 1] if row.pair else None)
+                self.event(events, row, start, self.rows[i - 1] if row.pair else None)
         notes = []
         if self.unknown:
             notes.append(f"{len(self.unknown)} lines are not understood, the first is line {self.unknown[0]}")
@@ -217,16 +227,18 @@ class _Reader:
             notes.append(f"{len(self.keys)} key events are left out, the first is line {self.keys[0]}")
         if other:
             notes.append(f"{other} events of other channels than V, A and A2 are left out")
-        markers = tuple(Marker(at=at - start, color=color, name=name) for at, color, name in loose)
+        markers = [Marker(at=at - start, color=color, name=name) for at, color, name in loose]
+        for i, event in enumerate(events):  # only now are the lengths known that transitions give
+            inside = [marker for marker in event.markers if 0 <= marker.at < event.duration]
+            markers += [replace(m, at=m.at + event.start) for m in event.markers if m not in inside]
+            events[i] = _settled(replace(event, markers=tuple(inside)))
         edit = Edit(
-            name=self.title, rate=self.rate, start=start, events=tuple(_settled(event) for event in events),
-            sounds=tuple(sounds), markers=markers,
+            name=self.title, rate=self.rate, start=start, events=tuple(events), sounds=tuple(sounds),
+            markers=tuple(markers),
         )  # fmt: skip
         return edit, notes
 
-    def event(
-        self, events: list[Event], row: _Row, start: int, loose: list[tuple[int, str, str]], outgoing: _Row | None
-    ) -> None:
+    def event(self, events: list[Event], row: _Row, start: int, outgoing: _Row | None) -> None:
         """Adds the event of a row; a transition makes the one before it longer."""
         name = row.name or row.file or row.reel
         event = Event(
@@ -245,11 +257,10 @@ class _Reader:
                 events[-1] = replace(previous, duration=previous.duration + row.length)
                 join = Join(kind=kind, frames=row.length, before=row.length // 2, wipe=wipe)  # type: ignore[arg-type]
                 event = replace(event, join=join)
-        event = with_note(event, row.note)
-        inside = [found for found in row.markers if 0 <= found[0] - start - event.start < max(event.duration, 1)]
-        loose += [found for found in row.markers if found not in inside]
-        markers = tuple(Marker(at=at - start - event.start, color=color, name=text) for at, color, text in inside)
-        events.append(replace(event, markers=markers))
+        markers = tuple(
+            Marker(at=at - start - event.start, color=color, name=text) for at, color, text in row.markers
+        )
+        events.append(replace(with_note(event, row.note), markers=markers))
 
     def sound(self, row: _Row, start: int) -> Sound:
         name = row.name or row.file or row.reel

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from filmwright.direction.timeline.edit import Edit, Event, Loss, Marker, Sound, plain_text
+from filmwright.direction.timeline.edit import Edit, Event, Loss, Losses, Marker, Sound, plain_text
 from filmwright.direction.timeline.marks import NOTE, note_of, reel_names
 from filmwright.direction.timeline.timecode import timecode
 from filmwright.spec.errors import TimelineError
@@ -41,7 +41,9 @@ class _List:
                 "split it, or write .fcpxml, .xml or .otio"
             )
 
-    def row(self, reel: str, channel: str, what: str, source: tuple[int, int], record: tuple[int, int]) -> None:
+    def row(
+        self, reel: str, channel: str, what: str, source: tuple[int, int], record: tuple[int, int]
+    ) -> None:
         rate = self.edit.rate
         stamps = [*(timecode(frame, rate) for frame in source), *(self.edit.at(frame) for frame in record)]
         self.lines.append(f"{self.count:03d}  {reel:<8} {channel:<5} {what:<8} {' '.join(stamps)}")
@@ -57,7 +59,9 @@ class _List:
             shown = float(event.speed * self.edit.rate.timebase)
             at = event.source_start if event.speed > 0 else event.source_end - 1
             sign = "-" if shown < 0 else " "
-            self.lines.append(f"M2   {reel:<8}      {sign}{abs(shown):05.1f}        {timecode(at, self.edit.rate)}")
+            self.lines.append(
+                f"M2   {reel:<8}      {sign}{abs(shown):05.1f}        {timecode(at, self.edit.rate)}"
+            )
 
 
 def write_edl(edit: Edit) -> tuple[str, tuple[Loss, ...]]:
@@ -159,37 +163,43 @@ def tenths(speed: Fraction, timebase: int) -> bool:
 
 def _losses(edit: Edit) -> tuple[Loss, ...]:
     """What an EDL has no words for."""
-    found: list[Loss] = []
-
-    def lose(feature: str, count: int, sentence: str) -> None:
-        if count:
-            found.append(Loss(feature=feature, sentence=sentence.format(n=count), count=count))
-
+    losses = Losses()
+    lose = losses.add
     owned = [marker for event in edit.events for marker in event.markers]
     markers = [*owned, *edit.markers]
     events = edit.events
-    lose("name", edit.name != (plain_text(edit.name) or "UNTITLED"), "the timeline's name loses its line ends")
+    lose(
+        "name", edit.name != (plain_text(edit.name) or "UNTITLED"), "the timeline's name loses its line ends"
+    )
     lose("size", bool(edit.width), "the size of the picture is not in an EDL")
-    lose("clip.name", sum(e.name != plain_text(e.name) for e in events), "{n} clip names lose their line ends")
+    lose("clip.name", sum(e.name != plain_text(e.name) for e in events), "clip names lose their line ends")
     lose("media.path", sum(e.media is not None and e.media.path != _file(e) for e in events),
-         "{n} clips name their file without its folder")  # fmt: skip
-    lose("media.range", sum(e.media is not None for e in events), "{n} clips do not say how long their media are")
+         "clips name their file without its folder")  # fmt: skip
+    lose("media.range", sum(e.media is not None for e in events), "clips do not say how long their media are")
     lose("speed", sum(not tenths(e.speed, edit.rate.timebase) for e in events),
-         "{n} speeds are rounded to a tenth of a frame a second")  # fmt: skip
-    lose("fade.color", sum(e.fade_color != "#000000" for e in events), "{n} fades go to black, not to their colour")
+         "speeds are rounded to a tenth of a frame a second")  # fmt: skip
+    lose(
+        "fade.color", sum(e.fade_color != "#000000" for e in events), "fades go to black, not to their colour"
+    )
     lose("marker.owner", sum(under(edit, m) is not None for m in edit.markers),
-         "{n} markers of the timeline belong to the clip under them")  # fmt: skip
+         "markers of the timeline belong to the clip under them")  # fmt: skip
     lose("marker.color", sum(m.color not in LOCATOR_COLORS for m in markers),
-         "{n} markers turn white: an EDL has eight colours")  # fmt: skip
-    lose("marker.duration", sum(m.duration > 0 for m in markers), "{n} markers lose their length")
-    lose("marker.note", sum(bool(m.note) for m in markers), "{n} markers lose their note")
-    lose("marker", sum(m.name != plain_text(m.name) for m in markers), "{n} marker names lose their line ends")
-    lose("title", len(edit.titles), "{n} titles are left out")
-    lose("title.style", sum(bool(t.style) for t in edit.titles) or len(edit.titles), "{n} titles lose their style")
+         "markers turn white, as an EDL has eight colours")  # fmt: skip
+    lose("marker.duration", sum(m.duration > 0 for m in markers), "markers lose their length")
+    lose("marker.note", sum(bool(m.note) for m in markers), "markers lose their note")
+    lose("marker", sum(m.name != plain_text(m.name) for m in markers), "marker names lose their line ends")
+    lose("title", len(edit.titles), "titles are left out")
+    lose(
+        "title.style", sum(bool(t.style) for t in edit.titles) or len(edit.titles), "titles lose their style"
+    )
     far = sum(s.track not in CHANNELS for s in edit.sounds)
     lose("sound", far or sum(s.name != plain_text(s.name) for s in edit.sounds),
-         "{n} sounds are left out: an EDL has two tracks of sound" if far else "{n} sound names lose their line ends")  # fmt: skip
-    lose("sound.level", far or sum(s.gain != 0 for s in edit.sounds), "{n} sounds lose their level")
-    lose("sound.fade", far or sum(bool(s.fade_in or s.fade_out) for s in edit.sounds), "{n} sounds lose their fades")
-    lose("sound.role", far or sum(bool(s.role) for s in edit.sounds), "{n} sounds lose their role")
-    return tuple(found)
+         "sounds are left out, as an EDL has two tracks of sound" if far else "sound names lose their line ends")  # fmt: skip
+    lose("sound.level", far or sum(s.gain != 0 for s in edit.sounds), "sounds lose their level")
+    lose(
+        "sound.fade",
+        far or sum(bool(s.fade_in or s.fade_out) for s in edit.sounds),
+        "sounds lose their fades",
+    )
+    lose("sound.role", far or sum(bool(s.role) for s in edit.sounds), "sounds lose their role")
+    return tuple(losses.found)

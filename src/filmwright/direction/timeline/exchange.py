@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from filmwright.direction.timeline.edit import Edit, Loss, Media, check_edit
+from filmwright.direction.timeline.edit import Edit, Loss, Losses, Media, check_edit
 from filmwright.direction.timeline.edl_read import MAX_EDL_BYTES, read_edl
 from filmwright.direction.timeline.edl_write import write_edl
 from filmwright.direction.timeline.fcp7_read import read_fcp7
@@ -39,7 +39,17 @@ XML_LOSES = frozenset({"fade.color", "title.style"})
 CANNOT = {  # what a file of a format never tells, so that its absence is no change
     ".otio": frozenset[str](),
     ".edl": XML_LOSES
-    | {"name", "size", "title", "sound", "sound.level", "sound.fade", "sound.role", "media.path", "media.range"}
+    | {
+        "name",
+        "size",
+        "title",
+        "sound",
+        "sound.level",
+        "sound.fade",
+        "sound.role",
+        "media.path",
+        "media.range",
+    }
     | {"marker.owner", "marker.color", "marker.duration", "marker.note"},
     ".xml": XML_LOSES | {"sound.role"},
     ".fcpxml": XML_LOSES | {"wipe", "marker.owner", "marker.color"},
@@ -70,7 +80,9 @@ def read_timeline(path: Path | str, *, rate: Rate | None = None, start: int | No
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         hint = "; take the Info.fcpxml out of it" if suffix == ".fcpxmld" else ""
-        raise TimelineError(f"{path}: no timeline ends in {suffix or 'nothing'!r}, but {', '.join(SUFFIXES)}{hint}")
+        raise TimelineError(
+            f"{path}: no timeline ends in {suffix or 'nothing'!r}, but {', '.join(SUFFIXES)}{hint}"
+        )
     data = b"" if suffix == ".otioz" else _bytes(path, MAX_EDL_BYTES if suffix == ".edl" else MAX_XML_BYTES)
     place = str(path)
     if suffix in (".otio", ".otioz"):
@@ -130,7 +142,9 @@ def _otio(name: str) -> ModuleType:
     try:
         return import_module(f"filmwright.direction.timeline.{name}")
     except ImportError as error:
-        raise TimelineError("OpenTimelineIO needs the extra `film`: pip install 'filmwright[film]'") from error
+        raise TimelineError(
+            "OpenTimelineIO needs the extra `film`: pip install 'filmwright[film]'"
+        ) from error
 
 
 def _json(edit: Edit) -> str:
@@ -147,7 +161,9 @@ def _bytes(path: Path, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         raise TimelineError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > limit:
-        raise TimelineError(f"{path} has more than {limit} bytes, the limit for {path.suffix}; is it a timeline?")
+        raise TimelineError(
+            f"{path} has more than {limit} bytes, the limit for {path.suffix}; is it a timeline?"
+        )
     return data
 
 
@@ -174,7 +190,14 @@ def _content(path: Path) -> bytes:
                 raise TimelineError(f"{path}: there is no {CONTENT} in it; is it an OpenTimelineIO bundle?")
             with archive.open(CONTENT) as file:
                 data = file.read(MAX_XML_BYTES + 1)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        OSError,
+    ) as error:
         raise TimelineError(f"{path}: no zip archive that can be read: {error}; export it again") from error
     if len(data) > MAX_XML_BYTES:
         raise TimelineError(f"{path}: {CONTENT} has more than {MAX_XML_BYTES} bytes, the limit")
@@ -185,7 +208,9 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = PurePosixPath(entry.filename)
     outside = name.is_absolute() or ".." in name.parts or "\\" in entry.filename or ":" in name.parts[0:1]
     if outside or stat.S_ISLNK(entry.external_attr >> 16):
-        raise TimelineError(f"{path}: the entry {entry.filename[:80]!r} leads out of the bundle; it is refused")
+        raise TimelineError(
+            f"{path}: the entry {entry.filename[:80]!r} leads out of the bundle; it is refused"
+        )
 
 
 def _bundle(edit: Edit, path: Path, folder: Path | None) -> tuple[Loss, ...]:
@@ -222,15 +247,11 @@ def _bundle(edit: Edit, path: Path, folder: Path | None) -> tuple[Loss, ...]:
         for name, source in files.items():
             with source.open("rb") as file, archive.open(name, "w", force_zip64=True) as entry:
                 shutil.copyfileobj(file, entry, 1 << 20)
-    losses = []
-    if packed:
-        sentence = f"{len(packed)} media lie in the bundle, so their paths change"
-        losses.append(Loss(feature="media.path", sentence=sentence, count=len(packed)))
-    if missing:
-        where = f"in {folder}" if folder is not None else "in a folder that was named: give --media"
-        sentence = f"{missing} media are not in the bundle: they are not {where}"
-        losses.append(Loss(feature="media", sentence=sentence, count=missing))
-    return tuple(losses)
+    where = f"in {folder}" if folder is not None else "in a folder that was named with --media"
+    losses = Losses()
+    losses.add("media.path", len(packed), "media lie in the bundle, so that their paths change")
+    losses.add("media", missing, f"media are not in the bundle, as they are not {where}")
+    return tuple(losses.found)
 
 
 def _inside(path: str, folder: Path | None) -> Path | None:

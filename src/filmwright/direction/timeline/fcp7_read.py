@@ -33,7 +33,9 @@ def read_fcp7(root: Node, place: str) -> tuple[Edit, list[str]]:
     """
     found = [node for node in root.walk() if node.tag == "sequence" and node.find("media") is not None]
     if not found:
-        raise TimelineError(f"{place}:{root.line}:{root.column}: there is no sequence in it; export a timeline")
+        raise TimelineError(
+            f"{place}:{root.line}:{root.column}: there is no sequence in it; export a timeline"
+        )
     reader = _Reader(found[0], root, place)
     return reader.edit(), reader.notes
 
@@ -84,7 +86,9 @@ class _Reader:
         except ValueError:
             value = math.nan
         if not abs(value) <= MAX_FRAMES:  # also for NaN
-            raise self.fail(node, f"<{node.tag}> holds {node.text.strip()[:40]!r}, not a number of a timeline")
+            raise self.fail(
+                node, f"<{node.tag}> holds {node.text.strip()[:40]!r}, not a number of a timeline"
+            )
         return value
 
     def edit(self) -> Edit:
@@ -107,7 +111,9 @@ class _Reader:
                 elif item.tag == "clipitem":
                     above += 1
         if above:
-            self.notes.append(f"{above} clips on tracks above the first are left out: pictures have one track")
+            self.notes.append(
+                f"{above} clips on tracks above the first are left out: pictures have one track"
+            )
         sounds = tuple(self.sounds())
         size = sequence.find("media/video/format/samplecharacteristics") or Node("none")
         edit = Edit(
@@ -191,7 +197,9 @@ class _Reader:
         code = file.find("timecode")
         start = self.scaled(self.number(code, "frame", 0), own) if code is not None else 0
         duration = self.scaled(self.number(file, "duration", 0), own)
-        return Media(path=path_of(file.get("pathurl")) or file.get("name"), start=start, duration=duration), ratio
+        return Media(
+            path=path_of(file.get("pathurl")) or file.get("name"), start=start, duration=duration
+        ), ratio
 
     def scaled(self, frames: int, ratio: Fraction) -> int:
         exact = frames * ratio
@@ -208,13 +216,19 @@ class _Reader:
             return Fraction(1), media.start + clip_in
         parameters = {node.get("parameterid"): node for node in effect.all("parameter")}
         given = parameters.get("speed", Node("none")).find("value")
-        percent = Fraction(self.decimal(given)).limit_denominator(10**6) if given is not None else Fraction(100)
+        percent = (
+            Fraction(self.decimal(given)).limit_denominator(10**6) if given is not None else Fraction(100)
+        )
         speed = (percent / 100).limit_denominator(MAX_DENOMINATOR)
         if speed == 0:
-            self.notes.append(f"the still of {_name(item)[:60]!r} plays at full speed: a clip cannot stand still")
+            self.notes.append(
+                f"the still of {_name(item)[:60]!r} plays at full speed: a clip cannot stand still"
+            )
             speed = Fraction(1)
         if parameters.get("variablespeed", Node("none")).get("value") not in ("", "0"):
-            self.notes.append(f"the changing speed of {_name(item)[:60]!r} is taken for {float(speed):g} throughout")
+            self.notes.append(
+                f"the changing speed of {_name(item)[:60]!r} is taken for {float(speed):g} throughout"
+            )
         if parameters.get("reverse", Node("none")).get("value").upper() == "TRUE":
             speed = -abs(speed)
         keys = parameters.get("graphdict", Node("none")).all("keyframe")
@@ -234,7 +248,9 @@ class _Reader:
         name = ""
         if color is not None:
             seen = tuple(self.number(color, tag, 0) for tag in ("red", "green", "blue"))
-            name = min(COLORS, key=lambda known: sum((a - b) ** 2 for a, b in zip(COLORS[known], seen, strict=True)))
+            name = min(
+                COLORS, key=lambda known: sum((a - b) ** 2 for a, b in zip(COLORS[known], seen, strict=True))
+            )
         note = node.find("comment")
         return Marker(
             at=at - origin, duration=max(end - at, 0), name=_name(node), color=name, note=note.text if note else ""
@@ -273,12 +289,19 @@ class _Reader:
         if tail is not None:
             sound = replace(sound, fade_out=end - self.number(tail, "start"))
         effect = _effect(item, "audiolevels")
-        parameter = next((p for p in effect.all("parameter") if p.get("parameterid") == "level"), None) if effect else None
+        parameter = (
+            next((p for p in effect.all("parameter") if p.get("parameterid") == "level"), None)
+            if effect
+            else None
+        )
         if parameter is None:
             return sound
         value = parameter.find("value")
         level = self.decimal(value) if value is not None else 1.0
-        keys = [(self.number(key, "when"), self.decimal(key.find("value") or key)) for key in parameter.all("keyframe")]
+        keys = [
+            (self.number(key, "when"), self.decimal(key.find("value") or key))
+            for key in parameter.all("keyframe")
+        ]
         zeros = [abs(value) < SILENT for _, value in keys]
         last = len(keys) - 1
         if keys and zeros[0] and last > 0:

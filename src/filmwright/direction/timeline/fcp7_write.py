@@ -11,7 +11,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from filmwright.direction.timeline.edit import Edit, Event, Loss, Marker, Media, Sound, Title, plain_text
+from filmwright.direction.timeline.edit import (
+    Edit,
+    Event,
+    Loss,
+    Losses,
+    Marker,
+    Media,
+    Sound,
+    Title,
+    plain_text,
+)
 from filmwright.direction.timeline.marks import note_of, reel_names, url_of
 from filmwright.direction.timeline.timecode import timecode
 from filmwright.direction.timeline.xml_tree import Node, xml_text
@@ -198,7 +208,9 @@ def _transitions_before(track: Node, edit: Edit, before: Event | None, event: Ev
         _transition(track, edit, span, alignment, wipe=join.wipe if join.kind == "wipe" else None)
 
 
-def _transition(track: Node, edit: Edit, span: tuple[int, int], alignment: str, wipe: int | None = None) -> None:
+def _transition(
+    track: Node, edit: Edit, span: tuple[int, int], alignment: str, wipe: int | None = None
+) -> None:
     item = track.add("transitionitem")
     item.add("start", span[0])
     item.add("end", span[1])
@@ -291,23 +303,17 @@ def _marker(parent: Node, marker: Marker, at: int) -> None:
 
 
 def _losses(edit: Edit) -> tuple[Loss, ...]:
-    found: list[Loss] = []
-
-    def lose(feature: str, count: int, sentence: str) -> None:
-        if count:
-            found.append(Loss(feature=feature, sentence=sentence.format(n=count), count=count))
-
+    losses = Losses()
+    lose = losses.add
     lose("fade.color", sum(e.fade_color != "#000000" for e in edit.events),
-         "{n} fades go to black, not to their colour")  # fmt: skip
+         "fades go to black, not to their colour")  # fmt: skip
     lose("wipe", sum(e.join is not None and e.join.kind == "wipe" and e.join.wipe >= 200 for e in edit.events),
-         "{n} wipes lose their pattern: codes of 0 to 199 can be told")  # fmt: skip
-    lose("title.style", sum(bool(title.style) for title in edit.titles), "{n} titles lose place, size and colour")
+         "wipes lose their pattern, which is not one of 0 to 199")  # fmt: skip
+    lose("title.style", sum(bool(title.style) for title in edit.titles), "titles lose place, size and colour")
     lose("sound.level", sum(s.gain > MAX_DECIBELS or s.gain < MIN_DECIBELS for s in edit.sounds),
-         f"{{n}} levels are cut to {MIN_DECIBELS:g} ... +{MAX_DECIBELS:g} dB")  # fmt: skip
-    lose("sound.role", sum(bool(sound.role) for sound in edit.sounds), "{n} sounds lose their role")
+         f"levels are cut to {MIN_DECIBELS:g} ... +{MAX_DECIBELS:g} dB")  # fmt: skip
+    lose("sound.role", sum(bool(sound.role) for sound in edit.sounds), "sounds lose their role")
     markers = [*edit.markers, *(marker for event in edit.events for marker in event.markers)]
     lose("marker.color", sum(bool(m.color) and m.color not in COLORS for m in markers),
-         "{n} markers lose their colour")  # fmt: skip
-    return tuple(found)
-
-
+         "markers lose their colour")  # fmt: skip
+    return tuple(losses.found)

@@ -32,7 +32,9 @@ def read_fcpxml(root: Node, place: str) -> tuple[Edit, list[str]]:
     Raises:
         TimelineError: with the line, where something is missing or is no time.
     """
-    projects = [node for node in root.walk() if node.tag == "project" and node.find("sequence/spine") is not None]
+    projects = [
+        node for node in root.walk() if node.tag == "project" and node.find("sequence/spine") is not None
+    ]
     if not projects:
         raise TimelineError(f"{place}:{root.line}:{root.column}: there is no project in it; export a project")
     reader = _Reader(projects[0], root, place)
@@ -203,7 +205,9 @@ class _Reader:
     ) -> Event:  # fmt: skip
         """The event of a clip, longer than from cut to cut by what its transitions show of it."""
         start, end = piece.start, piece.end
-        event = Event(name=piece.node.attributes.get("name", ""), start=start, duration=end - start, source_start=0)
+        event = Event(
+            name=piece.node.attributes.get("name", ""), start=start, duration=end - start, source_start=0
+        )
         if head is not None:
             kind = self.kind(head[2])
             if kind == "fade" or not joins:
@@ -211,7 +215,10 @@ class _Reader:
                 start = start if joins and kind == "fade" else min(start, head[0])
             else:
                 frames, before = head[1] - head[0], start - head[0]
-                event = replace(event, join=Join(kind="wipe" if kind == "wipe" else "dissolve", frames=frames, before=before))
+                event = replace(
+                    event,
+                    join=Join(kind="wipe" if kind == "wipe" else "dissolve", frames=frames, before=before),
+                )
                 start = head[0]
         if tail is not None:
             kind = self.kind(tail[2])
@@ -226,10 +233,17 @@ class _Reader:
         used = -(-duration * abs(speed).numerator // abs(speed).denominator)
         source = self.whole(first) if speed > 0 else self.whole(first) - used
         event = replace(
-            event, start=start, duration=duration, speed=speed, source_start=source, media=self.media(piece.node)
+            event,
+            start=start,
+            duration=duration,
+            speed=speed,
+            source_start=source,
+            media=self.media(piece.node),
         )
         texts = [node.text for node in piece.node.all("note")]
-        event = with_note(event, next((note for text in texts if (note := read_note(text)) is not None), None))
+        event = with_note(
+            event, next((note for text in texts if (note := read_note(text)) is not None), None)
+        )
         if piece.node.tag in FOREIGN:
             self.notes.append(f"{event.name[:60]!r} is a {piece.node.tag}: its inside is not looked at")
         markers = tuple(self.marker(node, piece, start) for node in self.marker_nodes(piece.node))
@@ -238,19 +252,25 @@ class _Reader:
     def kind(self, node: Node) -> str:
         video = node.find("filter-video")
         effect = self.resources.get(video.attributes.get("ref", "")) if video is not None else None
-        words = " ".join((part.attributes.get("name", "") for part in (node, video, effect) if part is not None)).lower()
+        words = " ".join(
+            (part.attributes.get("name", "") for part in (node, video, effect) if part is not None)
+        ).lower()
         if "fade to color" in words or "dip to" in words:
             return "fade"
         if "wipe" in words:
             return "wipe"
         if words.strip() and "dissolve" not in words:
-            self.notes.append(f"the transition {node.attributes.get('name', '')[:60]!r} is taken for a dissolve")
+            self.notes.append(
+                f"the transition {node.attributes.get('name', '')[:60]!r} is taken for a dissolve"
+            )
         return "dissolve"
 
     def time_map(self, node: Node) -> tuple[Fraction, Callable[[Fraction], Fraction]]:
         """The speed of a clip, and its media frame at a frame of its own time."""
         graph = node.find("timeMap")
-        points = [(self.exact(p, "time"), self.exact(p, "value")) for p in graph.all("timept")] if graph else []
+        points = (
+            [(self.exact(p, "time"), self.exact(p, "value")) for p in graph.all("timept")] if graph else []
+        )
         points.sort()
         if len(points) < 2 or points[0][0] == points[-1][0]:
             return Fraction(1), lambda at: at
@@ -296,7 +316,9 @@ class _Reader:
         """Whether a clip has no pictures."""
         asset = self.asset(node)
         return node.attributes.get("srcEnable") == "audio" or (
-            asset is not None and asset.attributes.get("hasVideo") != "1" and asset.attributes.get("hasAudio") == "1"
+            asset is not None
+            and asset.attributes.get("hasVideo") != "1"
+            and asset.attributes.get("hasAudio") == "1"
         )
 
     def sound(self, node: Node, at: int, track: int) -> Sound:
@@ -312,7 +334,8 @@ class _Reader:
         level = LEVEL.fullmatch(volume.attributes.get("amount", "0dB").strip())
         fades = {name: volume.find(f"param/{name}") for name in ("fadeIn", "fadeOut")}
         fade_in, fade_out = (
-            self.frames(fade, "duration") if fade is not None else 0 for fade in (fades["fadeIn"], fades["fadeOut"])
+            self.frames(fade, "duration") if fade is not None else 0
+            for fade in (fades["fadeIn"], fades["fadeOut"])
         )
         if volume.find("param/keyframeAnimation") is not None:
             self.notes.append(f"the changing level of {sound.name[:60]!r} is taken for one level")
@@ -323,4 +346,6 @@ class _Reader:
 def _words(node: Node) -> str:
     """All words of a title, style by style."""
     texts = node.all("text")
-    return "".join(text.text.strip() + "".join(style.text for style in text.all("text-style")) for text in texts)
+    return "".join(
+        text.text.strip() + "".join(style.text for style in text.all("text-style")) for text in texts
+    )

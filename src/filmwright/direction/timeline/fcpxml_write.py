@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from filmwright.direction.timeline.edit import Edit, Event, Loss, Marker, Media, Sound, Title, plain_text
+from filmwright.direction.timeline.edit import (
+    Edit,
+    Event,
+    Loss,
+    Losses,
+    Marker,
+    Media,
+    Sound,
+    Title,
+    plain_text,
+)
 from filmwright.direction.timeline.fcp7_write import MAX_DECIBELS, MIN_DECIBELS
 from filmwright.direction.timeline.marks import note_of, url_of
 from filmwright.direction.timeline.xml_tree import Node, xml_text
@@ -106,14 +116,19 @@ class _Writer:
         picture = isinstance(part, Event)
         key = (media, picture)
         known = key in self.ids
-        duration = media.duration or (part.source_end if picture else part.source_start + part.duration) - media.start
+        duration = (
+            media.duration
+            or (part.source_end if picture else part.source_start + part.duration) - media.start
+        )
         kinds = {"hasVideo": "1", "format": "r1"} if picture else {"hasAudio": "1", "audioSources": "1"}
         identity = self.resource(
             key, "asset", name=media.file_name or part.name, start=self.time(media.start),
             duration=self.time(duration), **kinds,
         )  # fmt: skip
         if not known:
-            self.resources.children[-1].add("media-rep", kind="original-media", src=url_of(media.path, host=""))
+            self.resources.children[-1].add(
+                "media-rep", kind="original-media", src=url_of(media.path, host="")
+            )
         return identity
 
     def piece(self, spine: Node, piece: _Piece) -> Node:
@@ -123,7 +138,9 @@ class _Writer:
         event = piece.event
         if event is None:
             return spine.add("gap", name="Gap", offset=offset, start=self.time(piece.local), duration=length)
-        media = event.media or Media(path=event.name, start=event.source_start, duration=event.source_duration)
+        media = event.media or Media(
+            path=event.name, start=event.source_start, duration=event.source_duration
+        )
         node = spine.add(
             "asset-clip", ref=self.asset(media, event), offset=offset, name=event.name, start=self.time(piece.local),
             duration=length, format="r1", tcFormat="DF" if self.edit.rate.drop else "NDF",
@@ -155,7 +172,10 @@ class _Writer:
 
     def join(self, spine: Node, kind: str, start: int, frames: int) -> None:
         node = spine.add(
-            "transition", name=EFFECTS[kind][0], offset=self.time(self.edit.start + start), duration=self.time(frames)
+            "transition",
+            name=EFFECTS[kind][0],
+            offset=self.time(self.edit.start + start),
+            duration=self.time(frames),
         )
         node.add("filter-video", ref=self.effect(kind), name=EFFECTS[kind][0])
 
@@ -175,7 +195,9 @@ class _Writer:
         for sound in self.edit.sounds:
             if here(sound.start):
                 self.sound(node, sound, own(sound.start))
-        markers = [(piece.event.start + marker.at, marker) for marker in piece.event.markers] if piece.event else []
+        markers = (
+            [(piece.event.start + marker.at, marker) for marker in piece.event.markers] if piece.event else []
+        )
         markers += [(marker.at, marker) for marker in self.edit.markers if here(marker.at)]
         for at, marker in markers:
             self.marker(node, marker, own(at))
@@ -265,24 +287,22 @@ def _lanes(titles: Sequence[Title]) -> list[list[Title]]:
 
 
 def _losses(edit: Edit) -> tuple[Loss, ...]:
-    found: list[Loss] = []
-
-    def lose(feature: str, count: int, sentence: str) -> None:
-        if count:
-            found.append(Loss(feature=feature, sentence=sentence.format(n=count), count=count))
-
+    losses = Losses()
+    lose = losses.add
     markers = [*edit.markers, *(marker for event in edit.events for marker in event.markers)]
     lose("wipe", sum(e.join is not None and e.join.kind == "wipe" and e.join.wipe != 1 for e in edit.events),
-         "{n} wipes move right: the pattern is not told")  # fmt: skip
+         "wipes move right, as their pattern is not told")  # fmt: skip
     lose("fade.color", sum(e.fade_color != "#000000" for e in edit.events),
-         "{n} fades go to black, not to their colour")  # fmt: skip
-    owners = [piece for piece in _pieces(edit) if piece.event is not None]
-    lose("marker.owner", sum(any(p.start <= m.at < p.end for p in owners) for m in edit.markers),
-         "{n} markers of the timeline belong to the clip under them")  # fmt: skip
-    lose("marker.color", sum(bool(marker.color) for marker in markers), "{n} markers lose their colour")
+         "fades go to black, not to their colour")  # fmt: skip
+    pieces = _pieces(edit)
+    ends = [*(piece.end for piece in pieces[:-1]), math.inf]  # what comes after the end hangs on the last one
+    clips = [(p.start, end) for p, end in zip(pieces, ends, strict=True) if p.event is not None]
+    lose("marker.owner", sum(any(start <= m.at < end for start, end in clips) for m in edit.markers),
+         "markers of the timeline belong to the clip under them")  # fmt: skip
+    lose("marker.color", sum(bool(marker.color) for marker in markers), "markers lose their colour")
     lose("marker.duration", sum(marker.duration == 1 for marker in markers),
-         "{n} markers of one frame come back without a length")  # fmt: skip
-    lose("title.style", sum(bool(title.style) for title in edit.titles), "{n} titles lose place, size and colour")
+         "markers of one frame come back without a length")  # fmt: skip
+    lose("title.style", sum(bool(title.style) for title in edit.titles), "titles lose place, size and colour")
     lose("sound.level", sum(s.gain > MAX_DECIBELS or s.gain < MIN_DECIBELS for s in edit.sounds),
-         f"{{n}} levels are cut to {MIN_DECIBELS:g} ... +{MAX_DECIBELS:g} dB")  # fmt: skip
-    return tuple(found)
+         f"levels are cut to {MIN_DECIBELS:g} ... +{MAX_DECIBELS:g} dB")  # fmt: skip
+    return tuple(losses.found)

@@ -9,7 +9,18 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from filmwright.direction.timeline.edit import Edit, Event, Join, Loss, Media, Sound, Title, check_edit, plain_text
+from filmwright.direction.timeline.edit import (
+    Edit,
+    Event,
+    Join,
+    Loss,
+    Losses,
+    Media,
+    Sound,
+    Title,
+    check_edit,
+    plain_text,
+)
 from filmwright.direction.timeline.timecode import frame_of, rate_of
 from filmwright.spec.cut import Cut, CutEvent
 
@@ -105,13 +116,10 @@ def _losses(cut: Cut, moved: int) -> tuple[Loss, ...]:
     between = sum(
         (Fraction(event.source_start) * cut.fps / event.source.fps).denominator != 1 for event in cut.events
     )
-    rows: list[tuple[str, int, str]] = [
-        ("fade", both, "{n} fades are left out: a transition is at the same edge"),
-        ("picture", between, "{n} trims of sources of another rate are rounded to the film's frames"),
-        ("sound", moved, "{n} times of sounds are rounded to frames"),
-        ("grade", sum(not event.grade.is_plain for event in cut.events), "{n} grades stay in the film: conform them"),
-        ("title.font", sum(title.font is not None for title in cut.titles), "{n} titles lose their font"),
-    ]
-    return tuple(Loss(feature=f, sentence=text.format(n=n), count=n) for f, n, text in rows if n)
-
-
+    losses = Losses()
+    losses.add("fade", both, "fades are left out where a transition is at the same edge")
+    losses.add("picture", between, "trims of sources of another rate are rounded to the film's frames")
+    losses.add("sound", moved, "times of sounds are rounded to frames")
+    losses.add("grade", sum(not event.grade.is_plain for event in cut.events), "grades stay in the film")
+    losses.add("title.font", sum(title.font is not None for title in cut.titles), "titles lose their font")
+    return tuple(losses.found)

@@ -39,7 +39,9 @@ def parse_otio(data: bytes, place: str) -> otio.schema.Timeline:
         TimelineError: with line and column: no JSON, too large or too deep, or no timeline.
     """
     if len(data) > MAX_OTIO_BYTES:
-        raise TimelineError(f"{place} has {len(data)} bytes, the limit for OpenTimelineIO is {MAX_OTIO_BYTES}")
+        raise TimelineError(
+            f"{place} has {len(data)} bytes, the limit for OpenTimelineIO is {MAX_OTIO_BYTES}"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -50,7 +52,9 @@ def parse_otio(data: bytes, place: str) -> otio.schema.Timeline:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        raise TimelineError(f"{place}:{error.lineno}:{error.colno}: no JSON: {error.msg}; export it again") from error
+        raise TimelineError(
+            f"{place}:{error.lineno}:{error.colno}: no JSON: {error.msg}; export it again"
+        ) from error
     except ValueError as error:  # a number of more digits than Python turns into one
         raise TimelineError(f"{place}:1:1: no JSON: {error}") from error
     try:
@@ -62,7 +66,9 @@ def parse_otio(data: bytes, place: str) -> otio.schema.Timeline:
     if isinstance(found, otio.schema.SerializableCollection):
         found = next((child for child in found if isinstance(child, otio.schema.Timeline)), found)
     if not isinstance(found, otio.schema.Timeline):
-        raise TimelineError(f"{place}:1:1: there is no timeline in it but {type(found).__name__}; export a timeline")
+        raise TimelineError(
+            f"{place}:1:1: there is no timeline in it but {type(found).__name__}; export a timeline"
+        )
     return found
 
 
@@ -121,10 +127,16 @@ class _Reader:
     def frames(self, time: otio.opentime.RationalTime) -> Fraction:
         """A time at the timeline's rate, exact but for the noise of floating point numbers."""
         if not (math.isfinite(time.value) and 0 < time.rate < 1e7 and abs(time.value) <= MAX_FRAMES):
-            raise TimelineError(f"a time of {time.value:g} frames at {time.rate:g} a second; it cannot be used")
+            raise TimelineError(
+                f"a time of {time.value:g} frames at {time.rate:g} a second; it cannot be used"
+            )
         exact = Fraction(time.value).limit_denominator(MAX_DENOMINATOR)
         same = abs(time.rate - float(self.rate.fps)) < 1e-3
-        return exact if same else (exact * self.rate.fps / Fraction(time.rate)).limit_denominator(MAX_DENOMINATOR)
+        return (
+            exact
+            if same
+            else (exact * self.rate.fps / Fraction(time.rate)).limit_denominator(MAX_DENOMINATOR)
+        )
 
     def whole(self, frames: Fraction) -> int:
         if frames.denominator != 1:
@@ -133,7 +145,11 @@ class _Reader:
 
     def edit(self) -> Edit:
         timeline = self.timeline
-        start = self.whole(self.frames(timeline.global_start_time)) if timeline.global_start_time is not None else 0
+        start = (
+            self.whole(self.frames(timeline.global_start_time))
+            if timeline.global_start_time is not None
+            else 0
+        )
         events: list[Event] = []
         titles: list[Title] = []
         sounds: list[Sound] = []
@@ -151,11 +167,15 @@ class _Reader:
                 if pictures == 1:
                     events = self.events(track)
                 elif clips := sum(isinstance(item, otio.schema.Clip) for item in track):
-                    self.notes.append(f"{clips} clips of track {track.name[:60]!r} are left out: pictures have one track")
+                    self.notes.append(
+                        f"{clips} clips of track {track.name[:60]!r} are left out: pictures have one track"
+                    )
         if self.rounded:
             self.notes.append(f"{self.rounded} times lie between two frames and were rounded")
         size = [self.own.get(name) for name in ("width", "height")]
-        width, height = (int(side) if isinstance(side, int | float) and 0 < side < 1e5 else 0 for side in size)
+        width, height = (
+            int(side) if isinstance(side, int | float) and 0 < side < 1e5 else 0 for side in size
+        )
         return Edit(
             name=plain_text(timeline.name), rate=self.rate, start=start, events=tuple(events), titles=tuple(titles),
             sounds=tuple(sounds), markers=tuple(self.marker(m, Fraction(0), Fraction(1)) for m in timeline.tracks.markers),
@@ -164,12 +184,16 @@ class _Reader:
 
     def only_titles(self, track: otio.schema.Track) -> bool:
         clips = [item for item in track if isinstance(item, otio.schema.Clip)]
-        return bool(clips) and all(isinstance(c.media_reference, otio.schema.GeneratorReference) for c in clips)
+        return bool(clips) and all(
+            isinstance(c.media_reference, otio.schema.GeneratorReference) for c in clips
+        )
 
     def laid(self, track: otio.schema.Track) -> list[tuple[int, int, Any]]:
         """Record frames of all items of a track; a transition has none."""
         if len(track) > MAX_EVENTS:
-            raise TimelineError(f"track {track.name[:60]!r} has {len(track)} items, the limit is {MAX_EVENTS}")
+            raise TimelineError(
+                f"track {track.name[:60]!r} has {len(track)} items, the limit is {MAX_EVENTS}"
+            )
         found: list[tuple[int, int, Any]] = []
         at = Fraction(0)
         for item in track:
@@ -194,7 +218,9 @@ class _Reader:
                     right = laid[i + 2][2] if i + 2 < len(laid) else None
                     events.append(self.event(item, (start, end), (left, head), (tail, right)))
             elif not isinstance(item, otio.schema.Gap | otio.schema.Transition):
-                self.notes.append(f"{type(item).__name__} {item.name[:60]!r} is left out: only clips are taken over")
+                self.notes.append(
+                    f"{type(item).__name__} {item.name[:60]!r} is left out: only clips are taken over"
+                )
         return events
 
     def event(
@@ -223,7 +249,9 @@ class _Reader:
         own = _own(clip)
         speed = self.speed(clip, own)
         ahead = (cut[0] - start if speed > 0 else end - cut[1]) * abs(speed)
-        lowest = (self.frames(clip.trimmed_range().start_time) if clip.source_range is not None else origin) - ahead
+        lowest = (
+            self.frames(clip.trimmed_range().start_time) if clip.source_range is not None else origin
+        ) - ahead
         duration = end - start
         event = Event(
             name=plain_text(clip.name), start=start, duration=duration, media=media, speed=speed, join=join,
@@ -241,7 +269,10 @@ class _Reader:
         return self.whole(lowest - extra)
 
     def offsets(self, transition: otio.schema.Transition) -> tuple[int, int]:
-        first, last = self.whole(self.frames(transition.in_offset)), self.whole(self.frames(transition.out_offset))
+        first, last = (
+            self.whole(self.frames(transition.in_offset)),
+            self.whole(self.frames(transition.out_offset)),
+        )
         if min(first, last) < 0:
             raise TimelineError(f"a transition of {first} and {last} frames; they must be 0 or more")
         return first, last
@@ -266,14 +297,20 @@ class _Reader:
         url = getattr(reference, "target_url", None) or getattr(reference, "target_url_base", None)
         if url is None:
             return None, start
-        return Media(path=path_of(url)[:4000], start=self.whole(start), duration=max(math.floor(length), 0)), start
+        return Media(
+            path=path_of(url)[:4000], start=self.whole(start), duration=max(math.floor(length), 0)
+        ), start
 
     def speed(self, clip: otio.schema.Clip, own: dict[str, Any]) -> Fraction:
         speed = Fraction(1)
         for effect in clip.effects:
-            if isinstance(effect, otio.schema.LinearTimeWarp) and not isinstance(effect, otio.schema.FreezeFrame):
+            if isinstance(effect, otio.schema.LinearTimeWarp) and not isinstance(
+                effect, otio.schema.FreezeFrame
+            ):
                 if not (math.isfinite(effect.time_scalar) and effect.time_scalar != 0):
-                    raise TimelineError(f"clip {clip.name[:60]!r} plays at {effect.time_scalar:g} times the speed")
+                    raise TimelineError(
+                        f"clip {clip.name[:60]!r} plays at {effect.time_scalar:g} times the speed"
+                    )
                 speed *= Fraction(effect.time_scalar).limit_denominator(MAX_DENOMINATOR)
             else:
                 name = effect.effect_name or effect.name or type(effect).__name__
@@ -302,7 +339,9 @@ class _Reader:
             style = own.get("style")
             pairs = [(str(k), str(v)) for k, v in style.items()] if style else []
             text = own.get("title") or parameters.get("text") or item.name
-            found.append(Title(text=str(text)[:4000], start=start, duration=end - start, style=tuple(sorted(pairs))))
+            found.append(
+                Title(text=str(text)[:4000], start=start, duration=end - start, style=tuple(sorted(pairs)))
+            )
         return found
 
     def sounds(self, track: otio.schema.Track, number: int) -> list[Sound]:
@@ -315,7 +354,9 @@ class _Reader:
             first = self.frames(item.source_range.start_time) if item.source_range is not None else origin
             level = own.get("level", 0.0)
             fades = [own.get(name, 0) for name in ("fade_in", "fade_out")]
-            fade_in, fade_out = (fade if isinstance(fade, int) and 0 <= fade <= end - start else 0 for fade in fades)
+            fade_in, fade_out = (
+                fade if isinstance(fade, int) and 0 <= fade <= end - start else 0 for fade in fades
+            )
             found.append(Sound(
                 name=plain_text(item.name), start=start, duration=end - start, source_start=self.whole(first),
                 media=media, track=number, fade_in=fade_in, fade_out=fade_out, role=str(own.get("role", ""))[:100],

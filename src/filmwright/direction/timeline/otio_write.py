@@ -43,10 +43,14 @@ def timeline_of_edit(edit: Edit) -> otio.schema.Timeline:
     timeline.tracks.markers.extend(form.marker(marker, Fraction(marker.at)) for marker in edit.markers)
     timeline.tracks.append(form.pictures(edit))
     for number, titles in enumerate(_lanes(edit.titles)):
-        track = otio.schema.Track(name=TITLES + (str(number + 1) if number else ""), kind=otio.schema.TrackKind.Video)
+        track = otio.schema.Track(
+            name=TITLES + (str(number + 1) if number else ""), kind=otio.schema.TrackKind.Video
+        )
         for title, gap in _with_gaps(titles):
             form.put_gap(track, gap)
-            generator = otio.schema.GeneratorReference(generator_kind="Title", parameters={"text": title.text})
+            generator = otio.schema.GeneratorReference(
+                generator_kind="Title", parameters={"text": title.text}
+            )
             clip = otio.schema.Clip(name=plain_text(title.text, 80), media_reference=generator,
                                     source_range=form.range(0, title.duration))  # fmt: skip
             clip.metadata[KEY] = {"title": title.text, "style": dict(title.style)}
@@ -89,7 +93,9 @@ class _Form:
         return otio.schema.ExternalReference(target_url=url_of(media.path, host=""), available_range=known)
 
     def marker(self, marker: Marker, at: Fraction) -> otio.schema.Marker:
-        found = otio.schema.Marker(name=marker.name, marked_range=self.range(at, marker.duration), comment=marker.note)
+        found = otio.schema.Marker(
+            name=marker.name, marked_range=self.range(at, marker.duration), comment=marker.note
+        )
         found.color = marker.color
         return found
 
@@ -132,10 +138,14 @@ class _Form:
     def clip(self, event: Event, start: int, end: int) -> otio.schema.Clip:
         speed = abs(event.speed)
         ahead = start - event.start if event.speed > 0 else event.end - end
-        extra = event.source_duration - event.duration * speed if event.speed < 0 else 0  # of the last media frame
+        extra = (
+            event.source_duration - event.duration * speed if event.speed < 0 else 0
+        )  # of the last media frame
         source = event.source_start + ahead * speed + extra
         clip = otio.schema.Clip(
-            name=event.name, media_reference=self.reference(event.media), source_range=self.range(source, end - start)
+            name=event.name,
+            media_reference=self.reference(event.media),
+            source_range=self.range(source, end - start),
         )
         if event.speed != 1:
             clip.effects.append(otio.schema.LinearTimeWarp(name="speed", time_scalar=float(event.speed)))

@@ -39,7 +39,7 @@ class Rate:
 
     @property
     def said(self) -> str:
-        """"23.976", "25" or "29.97 drop frame"."""
+        """ "23.976", "25" or "29.97 drop frame"."""
         text = f"{float(self.fps):.3f}".rstrip("0").rstrip(".")
         return f"{text} drop frame" if self.drop else text
 
@@ -60,7 +60,9 @@ def rate_of(fps: Fraction | int, *, drop: bool = False) -> Rate:
         )
     rate = Rate(fps=fps, drop=drop)
     if drop and not (rate.ntsc and rate.timebase in DROP):
-        raise TimelineError(f"drop frames exist at 29.97 and 59.94 only, not at {float(fps):.3f}; leave drop away")
+        raise TimelineError(
+            f"drop frames exist at 29.97 and 59.94 only, not at {float(fps):.3f}; leave drop away"
+        )
     return rate
 
 
@@ -76,7 +78,9 @@ def rate_near(number: float, *, drop: bool = False) -> Rate:
         for base in NTSC:
             if abs(number - base * 1000 / 1001) < base * 2e-4:
                 return rate_of(Fraction(base * 1000, 1001), drop=drop)
-    raise TimelineError(f"{number:g} frames a second is no rate of a timeline; such as 23.976, 24, 25, 29.97, 30, 60")
+    raise TimelineError(
+        f"{number:g} frames a second is no rate of a timeline; such as 23.976, 24, 25, 29.97, 30, 60"
+    )
 
 
 def parse_rate(text: str) -> Rate:
@@ -106,7 +110,9 @@ def timecode(frame: int, rate: Rate) -> str:
     minute = base * 60 - skipped  # frames of a minute that drops labels; the tenth minute has them all
     ten = minute * 10 + skipped
     if not 0 <= frame < ten * 6 * 24:
-        raise TimelineError(f"frame {frame} at {rate.said} has no timecode: it is not within 24 hours; start earlier")
+        raise TimelineError(
+            f"frame {frame} at {rate.said} has no timecode: it is not within 24 hours; start earlier"
+        )
     if skipped:
         tens, rest = divmod(frame, ten)
         minutes = max(0, (rest - skipped) // minute)  # the first minute is longer by what is skipped

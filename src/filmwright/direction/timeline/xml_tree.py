@@ -91,9 +91,13 @@ def parse_xml(data: bytes, place: str) -> Node:
         parser.close()
     except SAXParseException as error:
         line, column = error.getLineNumber() or 1, (error.getColumnNumber() or 0) + 1
-        raise TimelineError(f"{place}:{line}:{column}: no XML: {error.getMessage()}; export it again") from error
+        raise TimelineError(
+            f"{place}:{line}:{column}: no XML: {error.getMessage()}; export it again"
+        ) from error
     except DefusedXmlException as error:
-        builder.fail(f"entities and references to other files are refused ({type(error).__name__}); take them out")
+        builder.fail(
+            f"entities and references to other files are refused ({type(error).__name__}); take them out"
+        )
     except (LookupError, ValueError) as error:  # an encoding that does not exist
         builder.fail(f"no XML: {error}; export it again")
     if builder.root is None:
@@ -169,7 +173,13 @@ def _write(node: Node, depth: int, lines: list[str]) -> None:
 
 
 def _escaped(text: str, *, quote: bool = False) -> str:
-    text = INVALID.sub(" ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
+    text = (
+        INVALID.sub(" ", text)
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace("\r", "&#13;")
+    )
     if quote:  # a reader turns bare line ends of attributes into spaces
         text = text.replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
     return text
