@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from direction.timeline.edits import RATES, full, hour, media, simple
 from filmwright.direction.timeline.compare import differences
-from filmwright.direction.timeline.edit import FEATURES, Edit, Event, Join, Loss, Marker, Sound, Title, check_edit
+from filmwright.direction.timeline.edit import (
+    FEATURES,
+    Edit,
+    Event,
+    Join,
+    Loss,
+    Marker,
+    Sound,
+    Title,
+    check_edit,
+)
 from filmwright.direction.timeline.exchange import CANNOT, SUFFIXES, read_timeline, write_timeline
 from filmwright.direction.timeline.fcp7_write import COLORS
 from filmwright.direction.timeline.timecode import parse_rate
@@ -37,7 +47,19 @@ def test_what_is_lost_is_what_was_said(fps: str, suffix: str, tmp_path: Path) ->
 def test_the_picture_survives_everywhere(tmp_path: Path) -> None:
     """The promise of the issue: handles, start, 23.976, dissolves, speed; whatever the format."""
     edit = full("23.976")
-    kept = {"rate", "start", "picture", "speed", "join", "join.cut", "wipe", "fade", "clip.name", "identity", "marker"}
+    kept = {
+        "rate",
+        "start",
+        "picture",
+        "speed",
+        "join",
+        "join.cut",
+        "wipe",
+        "fade",
+        "clip.name",
+        "identity",
+        "marker",
+    }
     kept_by_format = {".otio": set(FEATURES), ".otioz": set(FEATURES), ".edl": kept,
                       ".xml": kept | {"media.range", "media.path", "title", "sound", "sound.level", "sound.fade",
                                       "marker.color", "marker.owner"},
@@ -46,7 +68,9 @@ def test_the_picture_survives_everywhere(tmp_path: Path) -> None:
         lost, _, _ = trip(edit, tmp_path / f"film{suffix}")
         assert not lost & kept_by_format[suffix], suffix
         form = ".otio" if suffix == ".otioz" else suffix
-        assert CANNOT[form] >= lost & {"title", "sound", "fade.color"}, "a diff would take this loss for a change"
+        assert CANNOT[form] >= lost & {"title", "sound", "fade.color"}, (
+            "a diff would take this loss for a change"
+        )
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -66,7 +90,10 @@ def test_writing_is_reproducible(suffix: str, tmp_path: Path) -> None:
 
 
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
-SPEEDS = st.sampled_from([Fraction(1)] * 4 + [Fraction(1, 2), Fraction(2), Fraction(-1), Fraction(3, 4), Fraction(-5, 2), Fraction(1, 3)])
+SPEEDS = st.sampled_from(
+    [Fraction(1)] * 4
+    + [Fraction(1, 2), Fraction(2), Fraction(-1), Fraction(3, 4), Fraction(-5, 2), Fraction(1, 3)]
+)
 
 
 @st.composite
@@ -99,14 +126,19 @@ def edits(draw: st.DrawFn) -> Edit:
             source_start=begin + source, join=join, fade_in=0 if join else fades[0], fade_out=fades[1],
             digest=draw(st.sampled_from(["", "0f"])),
         )  # fmt: skip
-        event = replace(event, media=media(draw(NAMES), start=begin, duration=event.source_end - begin + handle))
+        event = replace(
+            event, media=media(draw(NAMES), start=begin, duration=event.source_end - begin + handle)
+        )
         marks = draw(st.lists(st.integers(0, duration - 1), max_size=2, unique=True))
         event = replace(event, markers=tuple(
             Marker(at=mark, name=f"m{mark}", color=draw(st.sampled_from(sorted(COLORS)))) for mark in sorted(marks)
         ))  # fmt: skip
         events.append(event)
         at = event.end + draw(st.sampled_from([0, 0, 0, 9]))
-    titles = [Title(text=draw(NAMES), start=draw(whole), duration=draw(st.integers(1, 50))) for _ in range(draw(st.integers(0, 2)))]
+    titles = [
+        Title(text=draw(NAMES), start=draw(whole), duration=draw(st.integers(1, 50)))
+        for _ in range(draw(st.integers(0, 2)))
+    ]
     sounds = [
         Sound(name=draw(NAMES), start=draw(whole), duration=50, source_start=draw(whole), track=track,
               media=media("sound", duration=1000), gain=draw(st.sampled_from([0.0, -6.0, 3.25, -40.0])),
@@ -128,7 +160,7 @@ def test_any_edit_comes_back_but_for_what_was_said(suffix: str, tmp_path: Path, 
     try:
         lost, said, _ = trip(edit, tmp_path / f"film{suffix}")
     except TimelineError as error:
-        assert suffix == ".fcpxml"
-        assert "no frame between the cut points" in str(error)
-        return
+        if suffix == ".fcpxml" and "no frame between the cut points" in str(error):
+            return
+        raise
     assert lost == said

@@ -88,7 +88,7 @@ def difference(before: Edit, after: Edit, *, cannot: Collection[str] = ()) -> Di
         )
     found = match(before, after)
     after = found.after
-    told = [*_gone(before, found), *_moves(before, found), *_new(before, found)]
+    told = [*_gone(before, found), *_moves(found), *_new(found)]
     for i, j in found.pairs:
         told += _of_event(before, after, i, j, cannot)
     told += _markers(before, after, cannot)
@@ -107,7 +107,7 @@ def _gone(before: Edit, found: Matched) -> Iterable[Change]:
                          sentence=f"{_label(event)}: removed (was at {before.at(event.start)})")  # fmt: skip
 
 
-def _new(before: Edit, found: Matched) -> Iterable[Change]:
+def _new(found: Matched) -> Iterable[Change]:
     paired = {j for _, j in found.pairs}
     for j, event in enumerate(found.after.events):
         if j in paired:
@@ -115,15 +115,14 @@ def _new(before: Edit, found: Matched) -> Iterable[Change]:
         at = found.after.at(event.start)
         if j in found.strangers:
             yield Change(kind="unknown", shot="", index=j, after=_values(found.after, j),
-                         sentence=f"{_label(event)} at {at} is no shot of ours: it is left as the editor has it")  # fmt: skip
+                         sentence=f"{_label(event)} at {at} is no shot of ours: it is left alone")  # fmt: skip
         else:
             yield Change(kind="added", shot=event.shot, index=j, after=_values(found.after, j),
                          sentence=f"{_label(event)}: used once more, at {at}")  # fmt: skip
-            known = next((e for e in before.events if e.shot == event.shot), None)
-            yield from _rerender(replace(event, media=known.media if known else event.media), j)
+            yield from _rerender(event, j)
 
 
-def _moves(before: Edit, found: Matched) -> Iterable[Change]:
+def _moves(found: Matched) -> Iterable[Change]:
     """Events that are not in the longest run that kept its order."""
     order = [i for i, _ in found.pairs]  # pairs are in the order of `after`
     stays = _longest_rising(order)
@@ -190,7 +189,7 @@ def _rerender(event: Event, index: int) -> Iterable[Change]:
     yield Change(
         kind="rerender", shot=event.shot, index=index, before={"num_frames": event.media.duration},
         after={"num_frames": length, "more_before": head, "more_after": tail},
-        sentence=f"{_label(event)}: needs {' and '.join(ends)} than were rendered: render it again with {length} frames",
+        sentence=f"{_label(event)}: needs {' and '.join(ends)} than it has: render it again with {length} frames",
     )  # fmt: skip
 
 
@@ -272,7 +271,8 @@ def _values(edit: Edit, index: int) -> dict[str, Any]:
     join = event.join
     return {
         "index": index, "start": event.start, "num_frames": event.duration, "source_start": event.source_start,
-        "source_end": event.source_end, "speed": float(event.speed), "fade_in": event.fade_in, "fade_out": event.fade_out,
+        "source_end": event.source_end, "speed": float(event.speed),
+        "fade_in": event.fade_in, "fade_out": event.fade_out,
         "transition": {"kind": join.kind, "num_frames": join.frames, "wipe": join.wipe} if join is not None else None,
     }  # fmt: skip
 
@@ -283,10 +283,10 @@ def _markers(before: Edit, after: Edit, cannot: Collection[str]) -> Iterable[Cha
     for kind, counts in (("removed", old - new), ("added", new - old)):
         for (shot, at, name), count in counts.items():
             where = f"frame {at} of {shot}" if shot else timecode(before.start + max(at, 0), before.rate)
-            yield from [Change(
-                kind="marker", shot=shot, sentence=f"marker {plain_text(name, 60)!r} {kind} at {where}",
-                **{("before" if kind == "removed" else "after"): {"name": name, "at": at}},
-            )] * count  # fmt: skip
+            values, gone = {"name": name, "at": at}, kind == "removed"
+            sentence = f"marker {plain_text(name, 60)!r} {kind} at {where}"
+            change = Change(kind="marker", shot=shot, sentence=sentence)
+            yield from [replace(change, before=values) if gone else replace(change, after=values)] * count
 
 
 def _places(edit: Edit, *, owners: bool) -> list[tuple[str, int, str]]:
@@ -325,8 +325,9 @@ def _parts(kind: str, old: Counter[Hashable], new: Counter[Hashable], edit: Edit
             name, at, length = key[:3]  # type: ignore[index]
             values = {"name": name, "start": at, "num_frames": length}
             sentence = f"{kind} {plain_text(name, 60)!r} {word}: {length} frames at {edit.at(at)}"
-            side = "before" if word.startswith("removed") else "after"
-            yield from [Change(kind=kind, shot="", sentence=sentence, **{side: values})] * count
+            change = Change(kind=kind, shot="", sentence=sentence)
+            gone = word.startswith("removed")
+            yield from [replace(change, before=values) if gone else replace(change, after=values)] * count
 
 
 def _merged(before: Edit, found: Matched, cannot: Collection[str]) -> Edit:

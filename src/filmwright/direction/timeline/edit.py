@@ -210,7 +210,7 @@ class Edit:
     @property
     def duration(self) -> int:
         """Frames until the last picture, title or sound has ended."""
-        parts = [*self.events, *self.titles, *self.sounds]
+        parts: list[Event | Title | Sound] = [*self.events, *self.titles, *self.sounds]
         return max((part.start + part.duration for part in parts), default=0)
 
     def at(self, frame: int) -> str:
@@ -242,7 +242,7 @@ def check_edit(edit: Edit) -> Edit:
             beyond all use.
     """
     edit = edit.sorted()
-    parts = [*edit.events, *edit.titles, *edit.sounds]
+    parts: list[Event | Title | Sound] = [*edit.events, *edit.titles, *edit.sounds]
     if len(parts) > MAX_EVENTS:
         raise TimelineError(f"the timeline has {len(parts)} events, the limit is {MAX_EVENTS}; split it")
     for part in parts:
@@ -272,7 +272,7 @@ def _check_event(before: Event | None, event: Event, edit: Edit) -> None:
         raise TimelineError(
             f"{where} has a transition of {joined} frames but overlaps the clip before by {overlap}"
         )
-    if event.join is not None and not (0 < joined and 0 <= event.join.before <= joined):
+    if event.join is not None and not (joined > 0 and 0 <= event.join.before <= joined):
         raise TimelineError(
             f"{where} has a transition of {joined} frames with its cut at {event.join.before}"
         )

@@ -70,7 +70,8 @@ def write_edl(edit: Edit) -> tuple[str, tuple[Loss, ...]]:
     Raises:
         TimelineError: more than 999 events, or a timecode beyond 24 hours.
     """
-    files = [_file(part) for part in (*edit.events, *edit.sounds)]
+    parts: list[Event | Sound] = [*edit.events, *edit.sounds]
+    files = [_file(part) for part in parts]
     out = _List(edit, reel_names(files))
     drop = "DROP FRAME" if edit.rate.drop else "NON-DROP FRAME"
     out.lines += [f"TITLE: {plain_text(edit.name) or 'UNTITLED'}", f"FCM: {drop}"]
@@ -194,7 +195,7 @@ def _losses(edit: Edit) -> tuple[Loss, ...]:
     )
     far = sum(s.track not in CHANNELS for s in edit.sounds)
     lose("sound", far or sum(s.name != plain_text(s.name) for s in edit.sounds),
-         "sounds are left out, as an EDL has two tracks of sound" if far else "sound names lose their line ends")  # fmt: skip
+         "sounds are left out: an EDL has two tracks" if far else "sound names lose their line ends")  # fmt: skip
     lose("sound.level", far or sum(s.gain != 0 for s in edit.sounds), "sounds lose their level")
     lose(
         "sound.fade",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from filmwright.direction.timeline.edit import Edit, Loss, Losses, Media, check_edit
+from filmwright.direction.timeline.edit import Edit, Event, Loss, Losses, Media, Sound, check_edit
 from filmwright.direction.timeline.edl_read import MAX_EDL_BYTES, read_edl
 from filmwright.direction.timeline.edl_write import write_edl
 from filmwright.direction.timeline.fcp7_read import read_fcp7
@@ -206,7 +206,8 @@ def _content(path: Path) -> bytes:
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = PurePosixPath(entry.filename)
-    outside = name.is_absolute() or ".." in name.parts or "\\" in entry.filename or ":" in name.parts[0:1]
+    drive = bool(name.parts) and ":" in name.parts[0]
+    outside = name.is_absolute() or ".." in name.parts or "\\" in entry.filename or drive
     if outside or stat.S_ISLNK(entry.external_attr >> 16):
         raise TimelineError(
             f"{path}: the entry {entry.filename[:80]!r} leads out of the bundle; it is refused"
@@ -218,7 +219,8 @@ def _bundle(edit: Edit, path: Path, folder: Path | None) -> tuple[Loss, ...]:
     packed: dict[Media, str] = {}
     files: dict[str, Path] = {}
     missing = 0
-    for found in dict.fromkeys(part.media for part in (*edit.events, *edit.sounds) if part.media is not None):
+    parts: list[Event | Sound] = [*edit.events, *edit.sounds]
+    for found in dict.fromkeys(part.media for part in parts if part.media is not None):
         source = _inside(found.path, folder)
         if source is None:
             missing += 1

@@ -85,7 +85,8 @@ class _Files:
     def __init__(self, edit: Edit) -> None:
         self.edit = edit
         self.ids: dict[Media, str] = {}
-        self.reels = reel_names(part.media.file_name for part in (*edit.events, *edit.sounds) if part.media)
+        parts: list[Event | Sound] = [*edit.events, *edit.sounds]
+        self.reels = reel_names(part.media.file_name for part in parts if part.media)
 
     def put(self, clip: Node, media: Media, kind: str) -> None:
         known = self.ids.get(media)
@@ -282,12 +283,14 @@ def _sound(track: Node, edit: Edit, files: _Files, number: int, sound: Sound) ->
         level = 0.0 if sound.gain < MIN_DECIBELS else min(10 ** (sound.gain / 20), MAX_LEVEL)
         parameter = _parameter(effect, "level", f"{level:.9f}", (0, 4))
         end = first + sound.duration
-        keys = [(first, 0.0), (first + sound.fade_in, level)] if sound.fade_in else []
+        keys: list[tuple[int, float]] = (
+            [(first, 0.0), (first + sound.fade_in, level)] if sound.fade_in else []
+        )
         keys += [(end - sound.fade_out, level), (end, 0.0)] if sound.fade_out else []
-        for when, value in keys:
+        for when, reached in keys:
             key = parameter.add("keyframe")
             key.add("when", when)
-            key.add("value", f"{value:.9f}")
+            key.add("value", f"{reached:.9f}")
 
 
 def _marker(parent: Node, marker: Marker, at: int) -> None:

@@ -253,7 +253,7 @@ class _Reader:
         video = node.find("filter-video")
         effect = self.resources.get(video.attributes.get("ref", "")) if video is not None else None
         words = " ".join(
-            (part.attributes.get("name", "") for part in (node, video, effect) if part is not None)
+            part.attributes.get("name", "") for part in (node, video, effect) if part is not None
         ).lower()
         if "fade to color" in words or "dip to" in words:
             return "fade"

@@ -114,12 +114,10 @@ class _Writer:
 
     def asset(self, media: Media, part: Event | Sound) -> str:
         picture = isinstance(part, Event)
+        end = part.source_end if isinstance(part, Event) else part.source_start + part.duration
         key = (media, picture)
         known = key in self.ids
-        duration = (
-            media.duration
-            or (part.source_end if picture else part.source_start + part.duration) - media.start
-        )
+        duration = media.duration or end - media.start
         kinds = {"hasVideo": "1", "format": "r1"} if picture else {"hasAudio": "1", "audioSources": "1"}
         identity = self.resource(
             key, "asset", name=media.file_name or part.name, start=self.time(media.start),

@@ -1,7 +1,7 @@
 """Which clip of an editor's timeline is which event of ours.
 
-Told by our note first; where an editor dropped it, by the media's file name, then the reel, then the clip's name. A shot
-may be used several times: its uses are paired by how much of the same media they show. Paths are only compared.
+Told by our note first; where an editor dropped it, by the media's file name, then the reel, then the clip's name. A
+shot may be used several times: its uses are paired by how much of the same media they show. Paths are only compared.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ def match(before: Edit, after: Edit) -> Matched:
         events.append(replace(event, shot=found or event.shot))
     pairs = _pairs(before, replace(after, events=tuple(events)))
     strangers = tuple(j for j, event in enumerate(events) if _key(event) not in known)
-    for i, j in pairs:
-        events[j] = _as_ours(before.events[i], events[j])
+    ours = {_key(event): event for event in before.events[::-1]}
+    ours_of = {j: before.events[i] for i, j in pairs}
+    for j, event in enumerate(events):
+        same = ours_of.get(j, ours.get(_key(event)))
+        events[j] = event if same is None else _as_ours(same, event)
     return Matched(after=replace(after, events=tuple(events)), pairs=pairs, strangers=strangers)
 
 

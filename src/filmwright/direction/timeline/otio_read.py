@@ -16,7 +16,17 @@ from typing import Any
 import opentimelineio as otio
 
 from filmwright.direction.timeline.edit import (
-    MAX_EVENTS, MAX_FRAMES, Edit, Event, Join, Marker, Media, Sound, Title, check_edit, plain_text,
+    MAX_EVENTS,
+    MAX_FRAMES,
+    Edit,
+    Event,
+    Join,
+    Marker,
+    Media,
+    Sound,
+    Title,
+    check_edit,
+    plain_text,
 )  # fmt: skip
 from filmwright.direction.timeline.marks import path_of
 from filmwright.direction.timeline.otio_write import KEY, TITLES
@@ -60,8 +70,11 @@ def parse_otio(data: bytes, place: str) -> otio.schema.Timeline:
     try:
         found = otio.core.deserialize_json_from_string(text)
     except BROKEN as error:
-        reason = plain_text(str(error), 200)
-        line = (re.search(r"line (\d+)", reason) or ["", "1"])[1]
+        reason = plain_text(
+            re.sub(r" \(of type '\S*'\)", "", str(error.args[0] if error.args else error)), 200
+        )
+        found_line = re.search(r"line (\d+)", reason)
+        line = int(found_line[1]) if found_line else 1
         raise TimelineError(f"{place}:{line}:1: no OpenTimelineIO: {reason}; export it again") from error
     if isinstance(found, otio.schema.SerializableCollection):
         found = next((child for child in found if isinstance(child, otio.schema.Timeline)), found)

@@ -16,7 +16,14 @@ from typing import Any, TypeVar
 import opentimelineio as otio
 
 from filmwright.direction.timeline.edit import (
-    Edit, Event, Marker, Media, Sound, Title, check_edit, plain_text,
+    Edit,
+    Event,
+    Marker,
+    Media,
+    Sound,
+    Title,
+    check_edit,
+    plain_text,
 )  # fmt: skip
 from filmwright.direction.timeline.marks import url_of
 from filmwright.direction.timeline.timecode import Rate
@@ -176,9 +183,9 @@ def _with_gaps(parts: Sequence[Part]) -> Iterator[tuple[Part, int]]:
     at = 0
     for part in parts:
         if part.start < at:
+            name = plain_text(getattr(part, "name", "") or getattr(part, "text", ""), 60)
             raise TimelineError(
-                f"{plain_text(part.text if isinstance(part, Title) else part.name, 60)!r} begins before the part before it "
-                "on its track ends; put it on another"
+                f"{name!r} begins before the part before it on its track ends; put it on another"
             )
         yield part, part.start - at
         at = part.start + part.duration

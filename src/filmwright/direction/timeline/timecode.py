@@ -39,7 +39,7 @@ class Rate:
 
     @property
     def said(self) -> str:
-        """ "23.976", "25" or "29.97 drop frame"."""
+        """Such as "23.976", "25" or "29.97 drop frame"."""
         text = f"{float(self.fps):.3f}".rstrip("0").rstrip(".")
         return f"{text} drop frame" if self.drop else text
 

@@ -77,7 +77,7 @@ def parse_xml(data: bytes, place: str) -> Node:
         from defusedxml.expatreader import create_parser
     except ImportError as error:
         raise TimelineError("XML needs the extra `film`: pip install 'filmwright[film]'") from error
-    from xml.sax import SAXParseException  # noqa: S406 the type of an error, the reading is defusedxml's
+    from xml.sax import SAXParseException  # only the type of an error: the reading is defusedxml's
 
     if len(data) > MAX_XML_BYTES:
         raise TimelineError(f"{place} has {len(data)} bytes, the limit for XML is {MAX_XML_BYTES}")
