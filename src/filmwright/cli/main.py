@@ -17,6 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from filmwright.cli.evaluate import evaluate
+from filmwright.cli.film import film_app
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan
@@ -24,7 +25,7 @@ from filmwright.cli.resume import resume
 from filmwright.cli.timeline import timeline_app
 from filmwright.cli.train import train_app
 from filmwright.cli.world import world_app
-from filmwright.spec.errors import Cancelled, FilmwrightError
+from filmwright.spec.errors import BadFilm, Cancelled, FilmwrightError
 from filmwright.version import VERSION
 
 __all__ = ["app", "main", "run"]
@@ -44,6 +45,7 @@ app.command()(generate)
 app.command()(plan)
 app.command()(resume)
 app.command()(evaluate)
+app.add_typer(film_app, name="film")
 app.add_typer(models_app, name="models")
 app.add_typer(timeline_app, name="timeline")
 app.add_typer(train_app, name="train")
@@ -70,6 +72,13 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = app(list(arguments), prog_name="filmwright", standalone_mode=False)
+    except BadFilm as error:  # all mistakes at once, a line each
+        if as_json:
+            told = {"code": error.code, "message": str(error), "mistakes": error.mistakes}
+            typer.echo(json.dumps({"error": told}, ensure_ascii=False))
+        else:
+            typer.echo(str(error), err=True)
+        return error.exit_code
     except FilmwrightError as error:
         return _report(error.code, str(error), error.exit_code, as_json=as_json)
     except TyperException as error:

@@ -48,6 +48,8 @@ __all__ = ["Runner", "generate_clip", "generate_file", "runner_for"]
 
 Through = Callable[[Denoise], Denoise]
 """What a denoiser passes through on its way to the sampler."""
+OnFrames = Callable[[NDArray[np.uint8]], None]
+"""Given some frames, uint8 [n, H, W, 3]."""
 
 
 class Runner(Protocol):
@@ -132,14 +134,17 @@ def generate_file(
     weights: Path | None = None,
     made_with: Mapping[str, str] | None = None,
     memory: int | None = None,
+    on_frames: OnFrames | None = None,
 ) -> Sidecar:
     """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
 
-    `made_with` are the weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
+    `on_frames` is given the frames piece by piece, in order, as they were before they were encoded. `made_with` are the
+    weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
-    return _Run(request, target, on_event, device, weights).make(None, made_with=made_with, memory=memory)
+    run = _Run(request, target, on_event, device, weights, on_frames)
+    return run.make(None, made_with=made_with, memory=memory)
 
 
 class _Run:
@@ -152,8 +157,9 @@ class _Run:
         on_event: OnEvent | None,
         device: str,
         weights: Path | None,
+        on_frames: OnFrames | None = None,
     ) -> None:
-        self.request, self.target, self.weights = request, target, weights
+        self.request, self.target, self.weights, self.on_frames = request, target, weights, on_frames
         self.device = join(device)  # several processes make one clip; the first of them speaks and writes
         self.clock = _Clock(on_event if is_first() else None, self.device)
         self.said: list[str] = []
@@ -278,6 +284,8 @@ class _Run:
                 if frames is not None:
                     frames[start : start + len(piece)] = piece
                 start += len(piece)
+                if self.on_frames is not None:
+                    self.on_frames(piece)
                 if video is not None:
                     writing = pool.submit(video.write, piece)
                 step(i + 1, total)

@@ -1,4 +1,4 @@
-"""Video files: H.264 in MP4 out, anything that FFmpeg decodes in.
+"""Video files: H.264 in MP4 out, with AAC sound if there is any; anything that FFmpeg decodes in.
 
 sRGB frames become Y'CbCr by the matrix that the file names: BT.709, limited range (ITU-R BT.709-6, section 3).
 FFmpeg's default for RGB input is BT.601, which turns a saturated green by up to 20 levels, so the matrix is set here
@@ -15,6 +15,8 @@ from typing import Self
 
 import av
 import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 from av.video.stream import VideoStream
@@ -23,9 +25,10 @@ from numpy.typing import NDArray
 from filmwright.media.files import check_output, hidden_beside, say_os_error
 from filmwright.spec.errors import MediaError
 
-__all__ = ["VideoInfo", "VideoWriter", "probe", "read_video"]
+__all__ = ["AUDIO_BITS", "VideoInfo", "VideoWriter", "audio_frame", "probe", "read_video"]
 
 CRF = 16  # visually lossless at these sizes; 18 is the usual line
+AUDIO_BITS = 192_000  # a second, both channels
 QUALITY = {"crf": str(CRF), "preset": "medium"}
 # swscale's shortcuts cost up to two levels; with these flags it is exact to one
 EXACT = (
@@ -63,9 +66,13 @@ class VideoWriter:
 
     with VideoWriter("film.mp4", width=256, height=160, fps=16) as video:
         video.write(frames)  # uint8 [T,H,W,3] sRGB, any T, as often as needed
+
+    With `audio_rate`, `write_audio` takes stereo sound; write it about as fast as frames.
     """
 
-    def __init__(self, path: Path | str, width: int, height: int, fps: int) -> None:
+    def __init__(
+        self, path: Path | str, width: int, height: int, fps: int, *, audio_rate: int | None = None
+    ) -> None:
         """Open the file.
 
         Raises:
@@ -95,6 +102,11 @@ class VideoWriter:
         context.color_primaries = ColorPrimaries.BT709.value
         context.color_trc = ColorTrc.BT709.value
         context.color_range = ColorRange.MPEG.value
+        self._sound: AudioStream | None = None
+        self._samples = 0
+        if audio_rate is not None:
+            self._sound = self._container.add_stream("aac", rate=audio_rate, layout="stereo")
+            self._sound.codec_context.bit_rate = AUDIO_BITS
 
     def write(self, frames: NDArray[np.uint8]) -> None:
         """Encode frames, uint8 [T,H,W,3] sRGB, after those already written.
@@ -125,6 +137,26 @@ class VideoWriter:
         except OSError as error:
             raise say_os_error(self.path, error) from error
 
+    def write_audio(self, samples: NDArray[np.float32]) -> None:
+        """Encode sound, float32 [2, n] from -1 to 1 at the writer's rate, after what was already written.
+
+        Raises:
+            MediaError: the writer has no sound, samples of another shape or type, or a full disk.
+        """
+        if self._sound is None or samples.dtype != np.float32 or samples.ndim != 2 or samples.shape[0] != 2:
+            raise MediaError(
+                f"cannot encode sound {samples.dtype} {list(samples.shape)}: open the file with audio_rate and give "
+                "float32 [2, n]"
+            )
+        if not samples.shape[1]:
+            return
+        frame = audio_frame(samples, self._samples, self._sound.codec_context.sample_rate)
+        self._samples += samples.shape[1]
+        try:
+            self._container.mux(self._sound.encode(frame))
+        except OSError as error:
+            raise say_os_error(self.path, error) from error
+
     @property
     def _fps(self) -> int:
         return int(self._stream.codec_context.framerate)
@@ -139,6 +171,8 @@ class VideoWriter:
             if not self.num_frames:
                 raise MediaError(f"cannot write {self.path}: no frame was given")
             self._container.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._container.mux(self._sound.encode(None))
             self._container.close()
             self._part.replace(self.path)
         except OSError as error:
@@ -166,6 +200,14 @@ class VideoWriter:
             self.close()
         else:
             self.discard()
+
+
+def audio_frame(samples: NDArray[np.float32], start: int, rate: int) -> AudioFrame:
+    """Sound, float32 [2, n], as a frame for an encoder, from sample `start` on."""
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
+    frame.sample_rate = rate
+    frame.pts, frame.time_base = start, Fraction(1, rate)
+    return frame
 
 
 def read_video(path: Path | str, *, max_frames: int | None = None) -> tuple[NDArray[np.uint8], float]:

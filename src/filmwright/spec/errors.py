@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = [
+    "BadFilm",
     "BadRequest",
     "Cancelled",
     "DoesNotFit",
@@ -27,6 +28,16 @@ class BadRequest(FilmwrightError, ValueError):
     """The request asks for something that cannot be done; nothing has been started."""
 
     code = "bad_request"
+
+
+class BadFilm(BadRequest):
+    """A film file with mistakes: all of them, each as "film.yaml:12:5: what; remedy"."""
+
+    code = "bad_film"
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
 
 
 class DoesNotFit(BadRequest):

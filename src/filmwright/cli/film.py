@@ -1,0 +1,333 @@
+"""`filmwright film`: a film as a text file, and what it takes to build it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from filmwright.cli import options
+from filmwright.cli.film_drawing import FilmDrawing
+from filmwright.spec.errors import BadRequest
+from filmwright.spec.plan import parse_memory, say_bytes, say_seconds
+
+if TYPE_CHECKING:
+    from filmwright.direction.build.status import State
+    from filmwright.direction.film.opened import OpenFilm
+
+__all__ = ["film_app"]
+
+film_app = typer.Typer(help="A film as a text file: only what has changed is rendered.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="[FILM]", help="The film file.", show_default="film.yaml")]
+Film = Annotated[Path, typer.Option("--film", metavar="FILE", help="The film file.")]
+ShotName = Annotated[str, typer.Argument(metavar="SHOT", help="A shot's id.")]
+DEFAULT = Path("film.yaml")
+SAID = {
+    "clean": "clean: it is in the store",
+    "dirty": "dirty: it was built from other inputs",
+    "missing": "missing: it was never built here",
+    "damaged": "gone: its inputs are the same, its result was swept or is damaged",
+    "waits": "waits for another shot",
+}
+
+
+@film_app.command()
+def new(file: File = DEFAULT, as_json: options.Json = False) -> None:
+    """Write an example film file, never over one that is there."""
+    from filmwright.direction.film.new import SCHEMA_NAME, new_film
+
+    path = new_film(file)
+    if as_json:
+        _print({"path": str(path), "schema": str(path.with_name(SCHEMA_NAME))})
+    else:
+        typer.echo(f"{path}: change it, then `filmwright film build {path}`")
+
+
+@film_app.command()
+def schema() -> None:
+    """Print the JSON Schema of film files, for editors."""
+    from filmwright.direction.film.new import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+@film_app.command()
+def check(
+    file: File = DEFAULT,
+    store: Annotated[
+        bool, typer.Option("--store", help="Read every byte of the store too, and remove what is damaged.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Say all that is wrong with a film file, with line and column."""
+    film = _open(file)
+    cut = film.cut()
+    damaged: list[str] = []
+    if store:
+        from filmwright.direction.build.store import Store
+
+        damaged = Store().check()
+    if as_json:
+        _print(
+            {
+                "path": str(file),
+                "shots": len(film.film.shots),
+                "takes": len(film.drafts),
+                "seconds": cut.seconds,
+                "num_frames": cut.num_frames,
+                "damaged": damaged,
+            }
+        )
+        return
+    typer.echo(
+        f"{file}: {len(film.film.shots)} shots, {len(film.drafts)} takes, {cut.seconds:.2f} s of film, no mistakes"
+    )
+    if store:
+        for path in damaged:
+            typer.echo(f"damaged and removed: {path}")
+        typer.echo(
+            f"store: {len(damaged)} damaged files" + ("; build again to make them anew" if damaged else "")
+        )
+
+
+@film_app.command()
+def plan(
+    file: File = DEFAULT,
+    only: Annotated[str | None, typer.Option("--only", metavar="SHOT", help="One shot.")] = None,
+    device: options.Device = None,
+    memory: options.Memory = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say what a build would render, and what it needs; nothing is made."""
+    from filmwright.direction.build.forecast import forecast
+    from filmwright.direction.build.store import Store
+    from filmwright.engine.build_request import check_device
+
+    check_device(device)
+    film = _open(file)
+    rows = forecast(film, Store(), only=only, device=device, memory=parse_memory(memory) if memory else None)
+    known = [row.seconds for row in rows if row.seconds is not None]
+    total = sum(known) if len(known) == len(rows) else None
+    peak = max((row.peak for row in rows), default=0)
+    if as_json:
+        _print({"to_render": [row.plain() for row in rows], "seconds": total, "peak": peak})
+        return
+    for row in rows:
+        time = "time unknown" if row.seconds is None else say_seconds(row.seconds)
+        what = f"{row.width}x{row.height}, {row.num_frames} frames, {row.model}"
+        typer.echo(f"{row.name:<20} {what}, {say_bytes(row.peak)}, {time}")
+    if not rows:
+        typer.echo("nothing to render")
+    else:
+        time = "time unknown until the first is rendered" if total is None else f"about {say_seconds(total)}"
+        typer.echo(f"{len(rows)} takes to render, {time}, {say_bytes(peak)} at most")
+
+
+@film_app.command()
+def build(
+    file: File = DEFAULT,
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="SHOT", help="One shot and what it starts from.")
+    ] = None,
+    takes: Annotated[bool, typer.Option("--takes", help="All takes, selected or not.")] = False,
+    device: options.Device = None,
+    memory: options.Memory = None,
+    as_json: options.Json = False,
+) -> None:
+    """Render what has changed, and write the film."""
+    from filmwright.direction.build.builder import build as build_film
+    from filmwright.engine.build_request import check_device
+
+    check_device(device)
+    budget = parse_memory(memory) if memory else None
+    film = _open(file)
+    with FilmDrawing(quiet=as_json) as drawing:
+        built = build_film(film, only=only, all_takes=takes, device=device, memory=budget, on_event=drawing)
+    if as_json:
+        _print(
+            {
+                "made": built.made,
+                "kept": built.kept,
+                "files": [str(path) for path in built.files],
+                "seconds": built.cut.seconds,
+                "warnings": [
+                    {"name": told.name, "code": told.code, "message": told.message}
+                    for told in drawing.warnings
+                ],
+            }
+        )
+        return
+    rendered = [name for name in built.made if not name.startswith("->")]
+    typer.echo(f"{len(rendered)} takes rendered, {len(built.kept)} results kept")
+    for path in built.files:
+        typer.echo(f"{path}: {built.cut.seconds:.2f} s")
+
+
+@film_app.command()
+def status(file: File = DEFAULT, as_json: options.Json = False) -> None:
+    """Say of every take whether it is there."""
+    from filmwright.direction.build.status import states
+    from filmwright.direction.build.store import Store
+
+    found = states(_open(file), Store())
+    if as_json:
+        _print({"results": [_plain(state) for state in found]})
+        return
+    for state in found:
+        mark = "*" if state.take is not None and state.selected else " "
+        typer.echo(f"{state.state:<8} {mark} {state.name}")
+
+
+@film_app.command()
+def explain(shot: ShotName, film: Film = DEFAULT, as_json: options.Json = False) -> None:
+    """Say which input makes a shot dirty: its old value and its new one."""
+    from filmwright.direction.build.status import explain as explained
+    from filmwright.direction.build.store import Store
+
+    opened = _open(film)
+    _check_shot(opened, shot)
+    found = explained(opened, Store(), shot)
+    if as_json:
+        _print({"results": [_plain(state) for state in found]})
+        return
+    for state in found:
+        typer.echo(f"{state.name}: {SAID[state.state]}")
+        for reason in state.reasons:
+            if state.state in {"dirty", "waits"}:
+                typer.echo(f"    {reason.line}")
+
+
+@film_app.command()
+def takes(
+    shot: ShotName,
+    film: Film = DEFAULT,
+    add: Annotated[
+        int | None, typer.Option("--add", metavar="N", help="Add so many takes with new seeds to the file.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List a shot's takes, or add some."""
+    from filmwright.direction.build.status import states
+    from filmwright.direction.build.store import Store
+    from filmwright.direction.film.change import add_takes
+
+    opened = _open(film)
+    _check_shot(opened, shot)
+    if add is not None:
+        add_takes(film, shot, add)
+        opened = _open(film)
+    store = Store()
+    rows = []
+    for state in states(opened, store):
+        if state.shot == shot:
+            draft = next(d for d in opened.drafts if (d.shot, d.take) == (shot, state.take))
+            node = state.result.node
+            clip = str(store.blob_path(node.outputs["clip"])) if node else None
+            rows.append({**_plain(state), "seed": draft.request.seed, "clip": clip})
+    if as_json:
+        _print({"shot": shot, "takes": rows})
+        return
+    for row in rows:
+        mark = "*" if row["selected"] else " "
+        typer.echo(
+            f"{mark} take {row['take']}  seed {row['seed']}  {row['state']}  {row['clip'] or ''}".rstrip()
+        )
+    if add is not None:
+        typer.echo(f"{add} takes added: `filmwright film build --only {shot} --takes` renders them")
+
+
+@film_app.command()
+def select(
+    shot: ShotName,
+    take: Annotated[int, typer.Argument(metavar="TAKE", help="The first is 1.")],
+    film: Film = DEFAULT,
+    as_json: options.Json = False,
+) -> None:
+    """Select a shot's take in the film file; its comments stay."""
+    from filmwright.direction.film.change import select_take
+
+    _open(film)
+    select_take(film, shot, take)
+    if as_json:
+        _print({"shot": shot, "take": take})
+    else:
+        typer.echo(f"{film}: shot {shot} plays take {take}")
+
+
+@film_app.command()
+def sheet(
+    file: File = DEFAULT,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="PATH", help="PATH.png and PATH.html.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a contact sheet and a storyboard of the film."""
+    from filmwright.direction.build.store import Store
+    from filmwright.media.files import check_output
+
+    opened = _open(file)
+    place = out or file.with_name(f"{file.stem}-sheet")
+    for suffix in (".png", ".html"):
+        check_output(place.with_suffix(suffix))
+
+    from filmwright.direction.build.storyboard import write_sheet
+
+    written = write_sheet(opened, Store(), place)
+    if as_json:
+        _print({"files": [str(path) for path in written]})
+    else:
+        for path in written:
+            typer.echo(str(path))
+
+
+@film_app.command()
+def gc(
+    keep: Annotated[str, typer.Option("--keep", metavar="20GB", help="What the store may hold.")],
+    as_json: options.Json = False,
+) -> None:
+    """Sweep the store: what was not used for longest goes first, until it is small enough."""
+    from filmwright.direction.build.store import Store
+
+    size = 0 if keep.strip() in {"0", "0GB", "0MB", "0B"} else parse_memory(keep)
+    swept = Store().gc(size)
+    if as_json:
+        _print({"removed": swept.nodes, "freed": swept.freed, "kept": swept.kept})
+    else:
+        typer.echo(
+            f"{swept.nodes} results removed, {say_bytes(swept.freed)} freed, {say_bytes(swept.kept)} kept"
+        )
+
+
+def _open(path: Path) -> OpenFilm:
+    from filmwright.direction.film.opened import open_film
+
+    return open_film(path)
+
+
+def _check_shot(film: OpenFilm, shot: str) -> None:
+    names = [other.id for other in film.film.shots]
+    if shot not in names:
+        raise BadRequest(f"there is no shot {shot!r}: there is {', '.join(names)}")
+
+
+def _plain(state: State) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "shot": state.shot,
+        "take": state.take,
+        "selected": state.selected,
+        "state": state.state,
+        "key": state.result.key,
+        "reasons": [
+            {"what": reason.what, "before": reason.before, "now": reason.now, "said": reason.line}
+            for reason in state.reasons
+        ],
+    }
+
+
+def _print(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False))

@@ -1,0 +1,83 @@
+"""A cut becomes a file. H.264 at the film's rate is coded in parts that are kept, so that a change codes one part anew.
+
+Any other output is written as one stream of frames and sound by `edit.deliver`, in constant memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from filmwright.direction.build.store import Node, Store, key_of
+from filmwright.direction.edit.conform import conformed, fitted, mixed, resized
+from filmwright.direction.edit.deliver import deliver
+from filmwright.direction.edit.parts import Part, parts_of
+from filmwright.direction.film.opened import Output
+from filmwright.media.joining import join_videos
+from filmwright.media.sound import RATE
+from filmwright.media.video import VideoWriter
+from filmwright.spec.cut import Cut
+
+__all__ = ["assemble"]
+
+PART_VERSION = 1  # raised when the same part becomes other frames
+PAUSE = 0.1  # seconds between looks at a part that another build codes
+
+
+def assemble(
+    cut: Cut, output: Output, target: Path, store: Store, on_frame: Callable[[int], None]
+) -> list[Node]:
+    """Writes an output to `target`; gives the parts that it was joined from, if it was.
+
+    Raises:
+        MediaError: a source is missing or damaged, or a file cannot be written.
+    """
+    audio = mixed(cut) if cut.sounds else None
+    if output.format != "h264" or output.fps != cut.fps:
+        deliver(
+            fitted(conformed(cut), cut, output.width, output.height, output.fps),
+            target,
+            format=output.format,
+            width=output.width,
+            height=output.height,
+            fps=output.fps,
+            audio=audio,
+            on_frame=on_frame,
+        )
+        return []
+    nodes: list[Node] = []
+    parts = parts_of(cut)
+    for part in parts:
+        nodes.append(_coded(part, output, store))
+        on_frame(part.start + part.num_frames)
+    places = [
+        (store.blob_path(node.outputs["file"]), part.start) for part, node in zip(parts, nodes, strict=True)
+    ]
+    join_videos(places, target, fps=output.fps, audio=audio, audio_rate=RATE)
+    return nodes
+
+
+def _coded(part: Part, output: Output, store: Store) -> Node:
+    """A part as a video in the store."""
+    inputs = {
+        "stage": "part",
+        "version": PART_VERSION,
+        "cut": part.cut.decides(),
+        "num_frames": part.num_frames,
+        "width": output.width,
+        "height": output.height,
+    }
+    key = key_of(inputs)
+    while (node := store.find(key)) is None:
+        with store.making(key) as work:
+            if work is None:
+                time.sleep(PAUSE)
+            elif store.find(key) is None:
+                began = time.monotonic()
+                path = work / "part.mp4"
+                with VideoWriter(path, output.width, output.height, output.fps) as video:
+                    for frame in conformed(part.cut, part.num_frames):
+                        video.write(resized(frame, output.width, output.height)[None])
+                store.put(key, "part", inputs, {"file": path}, time.monotonic() - began)
+    return node

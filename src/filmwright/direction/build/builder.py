@@ -1,0 +1,315 @@
+"""The build of a film: what is not in the store is made, in order, and the deliverables are put in their places.
+
+Where nothing is to be made, nothing heavy is loaded and nothing is written. Several builds at once share the work:
+each takes a result that no other makes, and waits for those that others make.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from filmwright.direction.build.clock import BuildClock, Work, work_of_cut, work_of_request
+from filmwright.direction.build.events import Counted, Made, Making, OnBuildEvent, Told, Waiting
+from filmwright.direction.build.graph import Result, Take, deliverable, name_of, rendered, take_of, takes_of
+from filmwright.direction.build.store import Blob, Store
+from filmwright.direction.film.drafts import Draft
+from filmwright.direction.film.opened import OpenFilm, Output
+from filmwright.media.files import check_output, digest_file, replacing
+from filmwright.spec.cut import Cut
+from filmwright.spec.errors import BadRequest, Cancelled, FilmwrightError
+from filmwright.spec.events import Event, Progress, Started, Warned
+
+__all__ = ["Built", "build", "is_delivered", "wanted"]
+
+PAUSE = 0.2  # seconds between looks at what other builds make
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a build did, by node name, and the files that it delivered."""
+
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+    files: tuple[Path, ...]
+    cut: Cut
+
+
+def wanted(film: OpenFilm, only: str | None = None, *, all_takes: bool = False) -> tuple[Draft, ...]:
+    """The takes that a build renders, in order: of all shots, or of one and those that it starts from.
+
+    Of a shot whose take is selected only this one, unless `all_takes`.
+
+    Raises:
+        BadRequest: there is no such shot.
+    """
+    shots = {draft.shot for draft in film.drafts}
+    if only is None:
+        return tuple(draft for draft in film.drafts if draft.wanted or all_takes)
+    if only not in shots:
+        raise BadRequest(
+            f"there is no shot {only!r}: there is {', '.join(shot.id for shot in film.film.shots)}"
+        )
+    selected = film.selected()
+    needed, waiting = set(), [only]
+    while waiting:
+        shot = waiting.pop()
+        needed.add(shot)
+        waiting += [need.shot for need in selected[shot].needs if need.shot not in needed]
+    return tuple(
+        draft
+        for draft in film.drafts
+        if (draft.shot == only and (draft.wanted or all_takes)) or (draft.shot in needed and draft.selected)
+    )
+
+
+def build(
+    film: OpenFilm,
+    *,
+    store: Store | None = None,
+    only: str | None = None,
+    all_takes: bool = False,
+    device: str | None = None,
+    memory: int | None = None,
+    on_event: OnBuildEvent | None = None,
+) -> Built:
+    """Builds a film, or with `only` the takes of one shot and what it starts from, without deliverables.
+
+    Raises:
+        BadRequest: no such shot, a device that is not there, or gc at work.
+        DoesNotFit: a shot needs more memory than there is, or than `memory` in bytes; nothing was rendered.
+        Cancelled: the user stopped it; all that is finished is kept.
+        MediaError: the store or a deliverable cannot be written.
+        WeightsError: a model's weights are missing or damaged.
+    """
+    store = store or Store()
+    tell: OnBuildEvent = on_event or (lambda _: None)
+    run = _Build(film, store, tell, device, memory)
+    takes = takes_of(film, store)
+    chosen = [takes[name_of(draft)] for draft in wanted(film, only, all_takes=all_takes)]
+    missing = [take for take in chosen if take.node is None]
+    outputs = () if only is not None else film.outputs
+    if not missing:
+        cut = run.cut(takes)
+        results = [(output, deliverable(film, cut, output, store)) for output in outputs]
+        if all(result.node and is_delivered(result, output, store) for output, result in results):
+            tell(Counted(to_make=0, kept=len(chosen) + len(results)))
+            everything: list[Result] = [*chosen, *(result for _, result in results)]
+            store.note_use([result.node for result in everything if result.node])
+            run.remember(everything)
+            return Built(
+                made=(),
+                kept=tuple(result.name for result in everything),
+                files=tuple(output.path for output in outputs),
+                cut=cut,
+            )
+    for output in outputs:
+        check_output(output.path)
+    with store.in_use():
+        try:
+            return run.all(takes, [take.draft for take in chosen], outputs)
+        except (KeyboardInterrupt, Cancelled) as error:
+            raise Cancelled(
+                "cancelled; what is finished is kept, and the same command goes on from there"
+            ) from error
+
+
+def is_delivered(result: Result, output: Output, store: Store) -> bool:
+    """The file at its place is the one in the store: by size and time of change, else by its bytes."""
+    if result.node is None:
+        return False
+    blob = result.node.outputs["file"]
+    try:
+        there, kept = output.path.stat(), store.blob_path(blob).stat()
+    except OSError:
+        return False
+    if (there.st_size, there.st_mtime_ns) == (kept.st_size, kept.st_mtime_ns):
+        return True
+    return there.st_size == blob.size and digest_file(output.path) == blob.digest
+
+
+class _Build:
+    """One build at work."""
+
+    def __init__(
+        self, film: OpenFilm, store: Store, tell: OnBuildEvent, device: str | None, memory: int | None
+    ) -> None:
+        self.film, self.store, self.tell = film, store, tell
+        self.device, self.memory = device, memory
+        self.made: list[str] = []
+
+    def cut(self, takes: dict[str, Take]) -> Cut:
+        """The edit, of what is rendered."""
+        selected = self.film.selected()
+        return self.film.cut(
+            {shot: rendered(takes[name_of(draft)], self.store) for shot, draft in selected.items()}
+        )
+
+    def all(self, takes: dict[str, Take], drafts: list[Draft], outputs: tuple[Output, ...]) -> Built:
+        """Renders, conforms, delivers."""
+        pending = [draft for draft in drafts if takes[name_of(draft)].node is None]
+        works: dict[str, Work] = {name_of(draft): work_of_request(draft.request) for draft in pending}
+        planned = self.cut(takes)
+        for output in outputs:
+            result = deliverable(self.film, planned, output, self.store)
+            if result.node is None:
+                works[result.name] = work_of_cut(output.width, output.height, planned.num_frames)
+        self.count = len(works)
+        self.clock = BuildClock(works, self.store, self.tell)
+        self.tell(Counted(to_make=self.count, kept=len(drafts) + len(outputs) - self.count))
+        if pending:
+            self._plan(pending)
+        self._render(takes, pending)
+        cut = self.cut(takes)
+        results = [self._deliver(cut, output) for output in outputs]
+        everything: list[Result] = [*(takes[name_of(draft)] for draft in drafts), *results]
+        self.store.note_use([result.node for result in everything if result.node])
+        self.remember(everything)
+        return Built(
+            made=tuple(self.made),
+            kept=tuple(result.name for result in everything if result.name not in self.made),
+            files=tuple(output.path for output in outputs),
+            cut=cut,
+        )
+
+    def remember(self, results: list[Result]) -> None:
+        """The film's nodes, beside those that it had and this build did not look at."""
+        before = self.store.read_film(self.film.path)
+        names = {name_of(draft) for draft in self.film.drafts}
+        kept = {name: key for name, key in before.items() if name in names or name.startswith("->")}
+        now = {result.name: result.key for result in results if result.key is not None}
+        if {**kept, **now} != before:
+            self.store.write_film(self.film.path, {**kept, **now})
+
+    def _plan(self, pending: list[Draft]) -> None:
+        """A shot that does not fit is said before the first one is rendered."""
+        from filmwright.engine.devices import pick_device
+        from filmwright.engine.plan import plan_for
+
+        self.device = pick_device(self.device)
+        seen = set()
+        for draft in pending:
+            request = draft.request
+            shape = (request.model, request.width, request.height, request.num_frames)
+            if shape in seen:
+                continue
+            seen.add(shape)
+            try:
+                plan_for(request, device=self.device, budget=self.memory)
+            except FilmwrightError as error:
+                raise type(error)(f"shot {draft.shot}: {error}") from error
+
+    def _render(self, takes: dict[str, Take], pending: list[Draft]) -> None:
+        """All takes that are not there, each as soon as what it starts from is."""
+        waiting = list(pending)
+        told = False
+        while waiting:
+            for draft in waiting:
+                name = name_of(draft)
+                take = takes[name] = take_of(draft, self.film, takes, self.store)
+                if take.key is None:
+                    continue
+                if take.node is None and not self._make(take, partial(self._render_one, take)):
+                    continue
+                if name not in self.made:
+                    self._shared(name)
+                takes[name] = take_of(draft, self.film, takes, self.store)
+                waiting.remove(draft)
+                told = False
+                break
+            else:
+                if not told:
+                    self.tell(Waiting(name=name_of(waiting[0])))
+                    told = True
+                time.sleep(PAUSE)
+
+    def _make(self, result: Result, work: Callable[[Path], None]) -> bool:
+        """Makes a result alone; False while another build makes it."""
+        assert result.key is not None
+        with self.store.making(result.key) as folder:
+            if folder is None:
+                return False
+            if self.store.find(result.key) is None:
+                self.tell(Making(name=result.name, index=len(self.clock.done) + 1, count=self.count))
+                self.clock.start(result.name)
+                began = time.monotonic()
+                work(folder)
+                self.made.append(result.name)
+                self.tell(Made(name=result.name, seconds=time.monotonic() - began))
+        return True
+
+    def _render_one(self, take: Take, work: Path) -> None:
+        from filmwright.direction.build.render import render
+
+        assert take.request is not None
+        assert take.key is not None
+        assert self.device is not None
+        stage = "load"
+
+        def follow(event: Event) -> None:
+            nonlocal stage
+            match event:
+                case Started(stage=began):
+                    stage = began
+                    self.clock.step(take.name, stage, 0, 1)
+                case Progress(done=done, total=total):
+                    self.clock.step(take.name, stage, done, total)
+                case Warned(code=code, message=message):
+                    self.tell(Told(name=take.name, code=code, message=message))
+
+        try:
+            done = render(take.request, work, device=self.device, memory=self.memory, on_event=follow)
+        except Cancelled:
+            raise
+        except FilmwrightError as error:
+            raise type(error)(f"shot {take.draft.shot}: {error}") from error
+        self.store.put(take.key, "render", take.inputs, done.files, done.seconds, done.facts)
+        self.clock.end(take.name, done.working)
+
+    def _shared(self, name: str) -> None:
+        self.clock.end(name, None)
+        self.tell(Made(name=name, seconds=0.0, shared=True))
+
+    def _deliver(self, cut: Cut, output: Output) -> Result:
+        """Makes a deliverable, if it is not there, and puts it in its place."""
+        told = False
+        while True:
+            result = deliverable(self.film, cut, output, self.store)
+            if result.node is not None:
+                break
+            if not self._make(result, partial(self._conform, cut, output, result)):
+                if not told:
+                    self.tell(Waiting(name=result.name))
+                    told = True
+                time.sleep(PAUSE)
+        if not is_delivered(result, output, self.store):
+            _copy(self.store, result.node.outputs["file"], output.path)
+        return result
+
+    def _conform(self, cut: Cut, output: Output, result: Result, work: Path) -> None:
+        from filmwright.direction.build.assemble import assemble
+
+        assert result.key is not None
+        target = work / f"film{output.path.suffix.lower()}"
+        total = max(round(cut.num_frames * output.fps / cut.fps), 1)
+        began = time.monotonic()
+        parts = assemble(
+            cut, output, target, self.store, lambda done: self.clock.step(result.name, "cut", done, total)
+        )
+        self.store.note_use(parts)
+        seconds = time.monotonic() - began
+        self.store.put(result.key, "cut", result.inputs, {"file": target}, seconds)
+        self.clock.end(result.name, seconds)
+
+
+def _copy(store: Store, blob: Blob, path: Path) -> None:
+    """A blob to its place, with its time of change, by which the next build knows it."""
+    with replacing(path) as part:
+        shutil.copyfile(store.blob_path(blob), part)
+        state = store.blob_path(blob).stat()
+        os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))

@@ -1,0 +1,88 @@
+"""How much of a film's build is done, and how long the rest will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from filmwright.direction.build.events import BuildProgress, OnBuildEvent
+from filmwright.direction.build.store import Store
+from filmwright.spec.request import Request
+
+__all__ = ["BuildClock", "Work", "work_of_cut", "work_of_request"]
+
+SHARES = {"load": (0.0, 0.0), "encode": (0.0, 0.02), "denoise": (0.02, 0.85), "decode": (0.85, 1.0)}
+"""Which part of a take each stage is, roughly: a bar needs no better."""
+GUESS = 2e-6  # seconds a unit, where nothing was ever made: only weighs results against each other
+CUT_GUESS = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What making a result costs, in units of which `pace` says how many seconds one takes."""
+
+    pace: str
+    units: float
+
+
+def work_of_request(request: Request) -> Work:
+    """Pixels times passes of the denoiser."""
+    passes = request.steps * (2 if request.guidance != 1 else 1)
+    return Work(pace=request.model, units=float(request.width * request.height * request.num_frames * passes))
+
+
+def work_of_cut(width: int, height: int, num_frames: int) -> Work:
+    """Pixels."""
+    return Work(pace="cut", units=float(width * height * num_frames))
+
+
+class BuildClock:
+    """Adds up the work of all results to make; a result's own progress is a share of its work."""
+
+    def __init__(self, works: Mapping[str, Work], store: Store, tell: OnBuildEvent) -> None:
+        self.works = dict(works)
+        self.store, self.tell = store, tell
+        self.paces = store.read_paces()
+        self.done: set[str] = set()
+        self.began = time.monotonic()
+
+    def start(self, name: str) -> None:
+        """This result is being made."""
+        self.began = time.monotonic()
+        self.step(name, "load", 0, 1)
+
+    def step(self, name: str, stage: str, done: int, total: int) -> None:
+        """A stage of it has done `done` of `total`."""
+        low, high = SHARES.get(stage, (0.0, 1.0))
+        share = low + (high - low) * done / max(total, 1)
+        work = self.works.get(name)
+        paces = dict(self.paces)
+        if work is not None and work.pace not in paces and share > 0.05:
+            paces[work.pace] = (time.monotonic() - self.began) / (share * work.units)
+        weight = {
+            key: w.units * paces.get(w.pace, CUT_GUESS if w.pace == "cut" else GUESS)
+            for key, w in self.works.items()
+        }
+        total_work = sum(weight.values()) or 1.0
+        over = sum(weight[key] for key in self.done if key in weight)
+        over += share * weight.get(name, 0.0)
+        known = all(
+            w.pace in paces or w.pace == "cut" for key, w in self.works.items() if key not in self.done
+        )
+        self.tell(
+            BuildProgress(
+                name=name,
+                stage=stage,
+                share=min(over / total_work, 1.0),
+                seconds_left=total_work - over if known else None,
+            )
+        )
+
+    def end(self, name: str, working: float | None) -> None:
+        """It is finished; `working` seconds teach the pace of those to come."""
+        self.done.add(name)
+        work = self.works.get(name)
+        if work is not None and working and work.units:
+            self.paces[work.pace] = working / work.units
+            self.store.write_pace(work.pace, self.paces[work.pace])

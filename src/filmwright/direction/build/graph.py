@@ -1,0 +1,191 @@
+"""The graph of a film: what each take and each deliverable depends on, and which of them are there. No tensor library.
+
+A node's key is the hash of its stage's version, the engine's, the weights' hashes, the request's digest, which counts
+pictures and clips by their bytes, and for a deliverable the cut with the digests of all files in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from filmwright.direction.build.store import Node, Store, key_of
+from filmwright.direction.film.drafts import Draft, Need, completed
+from filmwright.direction.film.opened import OpenFilm, Output, source_of
+from filmwright.spec.cut import Cut, Source
+from filmwright.spec.errors import FilmwrightError
+from filmwright.spec.request import ImageRef, Request
+from filmwright.weights.hashes import hashes_of
+
+__all__ = [
+    "PIXELS",
+    "Result",
+    "Take",
+    "deliverable",
+    "differences",
+    "name_of",
+    "readable",
+    "rendered",
+    "take_of",
+    "takes_of",
+]
+
+PIXELS = 1  # raised when the engine makes other frames of the same request and weights
+RENDER_VERSION = 1  # raised when the outputs of a rendered take become others
+CUT_VERSION = 1  # raised when the same cut becomes other frames or sound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A node as it should be, and as it is in the store, if it is there."""
+
+    name: str
+    key: str | None  # None while it waits for another shot's frame
+    inputs: dict[str, Any]
+    node: Node | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take(Result):
+    """A take; `request` is whole once all that it needs is rendered."""
+
+    draft: Draft
+    request: Request | None
+    waits_for: tuple[str, ...] = ()  # shots
+
+
+def name_of(draft: Draft) -> str:
+    """A take's name among nodes."""
+    return f"{draft.shot}#{draft.take}"
+
+
+def takes_of(film: OpenFilm, store: Store, *, thorough: bool = False) -> dict[str, Take]:
+    """All takes by node name, those first that others start from."""
+    takes: dict[str, Take] = {}
+    for draft in film.drafts:
+        takes[name_of(draft)] = take_of(draft, film, takes, store, thorough=thorough)
+    return takes
+
+
+def take_of(
+    draft: Draft, film: OpenFilm, takes: Mapping[str, Take], store: Store, *, thorough: bool = False
+) -> Take:
+    """One take, given those that it starts from.
+
+    Raises:
+        BadRequest: the model cannot do it.
+        WeightsError: the model's weights are not here.
+    """
+    selected = film.selected()
+    sources = {need.shot: takes[name_of(selected[need.shot])].node for need in draft.needs}
+    waits_for = tuple(dict.fromkeys(shot for shot, node in sources.items() if node is None))
+    if waits_for:
+        return Take(
+            name=name_of(draft),
+            key=None,
+            inputs={},
+            node=None,
+            draft=draft,
+            request=None,
+            waits_for=waits_for,
+        )
+
+    def found(need: Need) -> ImageRef:
+        node = sources[need.shot]
+        assert node is not None
+        blob = node.outputs["frames" if need.what == "prefix" else "last"]
+        return ImageRef(path=str(store.blob_path(blob)), digest=blob.digest)
+
+    try:
+        request = completed(draft, found)
+    except FilmwrightError as error:
+        raise type(error)(f"shot {draft.shot}: {error}") from error
+    weights = hashes_of(request.model)
+    decides = {
+        "stage": "render",
+        "version": RENDER_VERSION,
+        "pixels": PIXELS,
+        "weights": weights,
+        "request": request.digest(),
+    }
+    key = key_of(decides)
+    return Take(
+        name=name_of(draft),
+        key=key,
+        inputs={**decides, "request": readable(request)},
+        node=store.find(key, thorough=thorough),
+        draft=draft,
+        request=request,
+    )
+
+
+def rendered(take: Take, store: Store) -> Source:
+    """What the cut knows of a take."""
+    source = source_of(take.draft)
+    if take.node is None or take.request is None:
+        return source
+    frames = take.node.outputs["frames"]
+    return replace(
+        source,
+        prompt=take.request.prompt,
+        digest=take.request.digest(),
+        path=store.blob_path(frames),
+        clip=store.blob_path(take.node.outputs["clip"]),
+        blob=frames.digest,
+    )
+
+
+def deliverable(film: OpenFilm, cut: Cut, output: Output, store: Store) -> Result:
+    """A deliverable of a cut; without a key while a shot of it is not rendered."""
+    inputs = {
+        "stage": "cut",
+        "version": CUT_VERSION,
+        "cut": cut.decides(),
+        "output": {
+            "format": output.format,
+            "width": output.width,
+            "height": output.height,
+            "fps": output.fps,
+        },
+    }
+    whole = all(event.source.blob for event in cut.events)
+    key = key_of(inputs) if whole else None
+    try:
+        shown = output.path.relative_to(film.folder.resolve())
+    except ValueError:
+        shown = output.path
+    return Result(name=f"-> {shown}", key=key, inputs=inputs, node=store.find(key) if key else None)
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """(what, before, now) of all values that differ, by their dotted names; None where there is none."""
+    flat_old, flat_new = dict(_flat(old, prefix)), dict(_flat(new, prefix))
+    for name in {**flat_old, **flat_new}:
+        if flat_old.get(name) != flat_new.get(name):
+            yield name, flat_old.get(name), flat_new.get(name)
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping | list | tuple):
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{name}.{index + 1}")
+    else:
+        yield name, list(value) if isinstance(value, tuple) else value
+
+
+def readable(request: Request) -> dict[str, Any]:
+    """A request's fields without the places of files, and its controls by kind, to be compared."""
+    plain = request.model_dump(mode="json", exclude={"controls", "loras"})
+    for control in request.controls:
+        item = control.model_dump(mode="json", exclude={"kind": True, "image": {"path"}, "clip": {"path"}})
+        name = f"{control.kind} at {item.pop('at')}" if "at" in item else control.kind
+        plain[name] = item
+    for index, lora in enumerate(request.loras, start=1):
+        plain[f"lora {index}"] = lora.model_dump(mode="json", exclude={"path"})
+    return plain

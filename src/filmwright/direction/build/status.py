@@ -1,0 +1,145 @@
+"""Why a result would be made: each take's state, and which input differs from what was built last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from filmwright.direction.build.graph import (
+    Result,
+    Take,
+    deliverable,
+    differences,
+    name_of,
+    readable,
+    rendered,
+    takes_of,
+)
+from filmwright.direction.build.store import Node, Store
+from filmwright.direction.film.opened import OpenFilm
+
+__all__ = ["Reason", "State", "explain", "states"]
+
+SHOWN = 90  # letters of a value in a reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """An input that differs: its name, its old and its new value; `said` in words where there is no pair."""
+
+    what: str
+    before: Any = None
+    now: Any = None
+    said: str = ""
+
+    @property
+    def line(self) -> str:
+        """In one line."""
+        return self.said or f"{self.what}: {_shown(self.before)} -> {_shown(self.now)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A take or deliverable: clean is there; dirty was built from other inputs; missing was never built here."""
+
+    name: str
+    shot: str | None  # None for a deliverable
+    take: int | None
+    selected: bool
+    state: Literal["clean", "dirty", "missing", "damaged", "waits"]
+    reasons: tuple[Reason, ...]
+    result: Result
+
+
+def states(film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[State, ...]:
+    """The state of every take and deliverable; `thorough` reads every byte of them."""
+    takes = takes_of(film, store, thorough=thorough)
+    last = store.read_film(film.path)
+    found = [_state(take, store, last) for take in takes.values()]
+    selected = film.selected()
+    cut = film.cut({shot: rendered(takes[name_of(draft)], store) for shot, draft in selected.items()})
+    for output in film.outputs:
+        result = deliverable(film, cut, output, store)
+        unready = [
+            shot for shot in dict.fromkeys(e.source.shot for e in cut.events) if not _ready(shot, takes, film)
+        ]
+        found.append(_state(result, store, last, waits_for=tuple(unready)))
+    return tuple(found)
+
+
+def explain(film: OpenFilm, store: Store, shot: str) -> tuple[State, ...]:
+    """The states of a shot's takes, and of the shots that it starts from, however far, first."""
+    needed, waiting = [shot], [shot]
+    selected = film.selected()
+    while waiting:
+        for need in selected[waiting.pop()].needs:
+            if need.shot not in needed:
+                needed.append(need.shot)
+                waiting.append(need.shot)
+    return tuple(
+        state
+        for state in states(film, store)
+        if state.shot == shot or (state.shot in needed and state.selected)
+    )
+
+
+def _ready(shot: str, takes: Mapping[str, Take], film: OpenFilm) -> bool:
+    return takes[name_of(film.selected()[shot])].node is not None
+
+
+def _state(result: Result, store: Store, last: Mapping[str, str], waits_for: tuple[str, ...] = ()) -> State:
+    take = result if isinstance(result, Take) else None
+    waits_for = take.waits_for if take is not None else waits_for
+    before = store.recall(last[result.name]) if result.name in last else None
+    reasons: list[Reason] = []
+    if waits_for:
+        state: Literal["clean", "dirty", "missing", "damaged", "waits"] = "waits"
+        reasons += [
+            Reason(what=shot, said=f"waits for shot {shot}, which is not rendered") for shot in waits_for
+        ]
+        if take is not None and before is not None:
+            reasons += _request_reasons(take, before)
+    elif result.node is not None:
+        state = "clean"
+    elif result.name not in last:
+        state = "missing"
+        reasons.append(Reason(what="node", said="was never built here"))
+    elif last[result.name] == result.key:
+        state = "damaged"
+        reasons.append(
+            Reason(what="node", said="its inputs are the same, its result was swept or is damaged")
+        )
+    elif before is None:
+        state = "dirty"
+        reasons.append(Reason(what="node", said="its inputs have changed; what they were was swept"))
+    else:
+        state = "dirty"
+        reasons += [
+            Reason(what=what.removeprefix("request."), before=old, now=new)
+            for what, old, new in differences(before.inputs, result.inputs)
+        ]
+    return State(
+        name=result.name,
+        shot=take.draft.shot if take else None,
+        take=take.draft.take if take else None,
+        selected=take.draft.selected if take else True,
+        state=state,
+        reasons=tuple(reasons),
+        result=result,
+    )
+
+
+def _request_reasons(take: Take, before: Node) -> list[Reason]:
+    """What is known to differ while a frame of another shot is missing: all but the controls that wait for it."""
+    now = readable(take.draft.request)
+    old = {key: value for key, value in before.inputs.get("request", {}).items() if key in now}
+    return [Reason(what=what, before=was, now=new) for what, was, new in differences(old, now)]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

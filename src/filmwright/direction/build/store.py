@@ -1,0 +1,349 @@
+"""The store: results by the hash of what made them, shared by all films of this machine.
+
+    blobs/ab/ab12....png     files by the BLAKE3 of their bytes
+    nodes/ab/ab34....json    what a key stands for: its inputs, its outputs (blobs), the seconds it took
+    films/ab56....json       what a film's nodes were when it was last built, for `explain`
+    locks/ab34....           held while a process makes a key
+    work/ab34....            where it does; left over by a process that died, and used by the next
+    users                    locked, shared, by every build, and alone by gc
+
+in $FILMWRIGHT_HOME/store. Files are written aside, flushed to the disk and renamed, blobs before the node that names
+them: a process that dies, or a machine, leaves nothing half there. A clock is never asked: blobs are known by size and
+time of change as it was noted, and by their bytes where these differ; last use orders nodes and says no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+from pydantic import BaseModel, ConfigDict, Field
+
+from filmwright.media.files import digest_file, say_os_error, write_atomic
+from filmwright.spec.errors import BadRequest, MediaError
+from filmwright.weights.places import home
+
+__all__ = ["Blob", "Node", "Store", "Swept", "key_of"]
+
+
+class Blob(BaseModel):
+    """A file of the store; `changed` is its time of change in nanoseconds when it was put there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int
+    suffix: str = Field(pattern=r"^(\.[a-z0-9]{1,8})?$")
+    changed: int
+
+    @property
+    def name(self) -> str:
+        """Its file's name."""
+        return f"{self.digest}{self.suffix}"
+
+
+class Node(BaseModel):
+    """A finished result. `inputs` are all that its key was made from, readable, so that two can be compared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    stage: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Blob]
+    seconds: float
+    facts: dict[str, Any] = {}  # what else is worth knowing, such as the request's digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What `gc` did; sizes in bytes."""
+
+    nodes: int
+    freed: int
+    kept: int
+
+
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """The key (BLAKE3, hex) of what decides a result: JSON with sorted keys and no spaces."""
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return str(blake3(text.encode()).hexdigest())
+
+
+class Store:
+    """The store in a folder; $FILMWRIGHT_HOME/store if none is given. Reading makes nothing on the disk."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or home() / "store"
+
+    def blob_path(self, blob: Blob) -> Path:
+        """Where a blob lies."""
+        return self.folder / "blobs" / blob.digest[:2] / blob.name
+
+    def find(self, key: str, *, thorough: bool = False) -> Node | None:
+        """The node of a key, if it is finished and all of its blobs are whole; `thorough` reads every byte of them."""
+        node = self.recall(key)
+        if node is None:
+            return None
+        whole = all(self._is_whole(blob, thorough=thorough) for blob in node.outputs.values())
+        return node if whole else None
+
+    def recall(self, key: str) -> Node | None:
+        """What is written of a key, whether or not its blobs are whole."""
+        try:
+            node = Node.model_validate_json(self._node_path(key).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return node if node.key == key else None
+
+    def note_use(self, nodes: Iterable[Node]) -> None:
+        """Nodes are in use now, so gc takes them last; a store that cannot be written stays as it is."""
+        for node in nodes:
+            with contextlib.suppress(OSError):
+                os.utime(self._node_path(node.key))
+
+    def put(
+        self,
+        key: str,
+        stage: str,
+        inputs: Mapping[str, Any],
+        files: Mapping[str, Path],
+        seconds: float,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Node:
+        """Takes finished files over as the outputs of a key, by name; they are moved.
+
+        Raises:
+            MediaError: the store cannot be written, or the disk is full.
+        """
+        outputs = {name: self._take(path) for name, path in files.items()}
+        node = Node(
+            key=key,
+            stage=stage,
+            inputs=dict(inputs),
+            outputs=outputs,
+            seconds=round(seconds, 3),
+            facts=dict(facts or {}),
+        )
+        self._write(self._node_path(key), node.model_dump_json(indent=1) + "\n")
+        return node
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a build works, gc waits outside. A store that cannot be written needs no such care."""
+        self._make(self.folder)
+        with _locked(self.folder / "users", shared=True) as got:
+            if not got:
+                raise BadRequest(f"gc is at work in {self.folder}: wait for it")
+            yield
+
+    @contextmanager
+    def making(self, key: str) -> Iterator[Path | None]:
+        """A folder to work in, alone; None where another process makes this key now.
+
+        The folder stays until the key is put: what a process that died left there is found by the next.
+
+        Raises:
+            MediaError: the store cannot be written.
+        """
+        work = self.folder / "work" / key
+        self._make(self.folder / "locks")
+        with _locked(self.folder / "locks" / key) as got:
+            if not got:
+                yield None
+                return
+            self._make(work)
+            yield work
+            if self._node_path(key).exists():
+                shutil.rmtree(work, ignore_errors=True)
+
+    def read_film(self, path: Path) -> dict[str, str]:
+        """Node name -> key of a film's last build; empty if there was none."""
+        try:
+            content = json.loads(self._film_path(path).read_text("utf-8"))
+            return {str(k): str(v) for k, v in content["nodes"].items()}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return {}
+
+    def write_film(self, path: Path, nodes: Mapping[str, str]) -> None:
+        """Remembers a film's nodes, if they have changed."""
+        if self.read_film(path) != nodes:
+            content = {"path": str(path.absolute()), "nodes": dict(nodes)}
+            self._write(self._film_path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    def read_paces(self) -> dict[str, float]:
+        """Seconds a unit of work took last, by model; for the time left, nothing else."""
+        try:
+            content = json.loads((self.folder / "paces.json").read_text("utf-8"))
+            return {str(k): float(v) for k, v in content.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def write_pace(self, model: str, pace: float) -> None:
+        """Remembers a pace; a disk that refuses is no reason to stop."""
+        with contextlib.suppress(MediaError):
+            write_atomic(self.folder / "paces.json", json.dumps({**self.read_paces(), model: pace}) + "\n")
+
+    def check(self, *, remove: bool = True) -> list[str]:
+        """Reads every byte of every blob; names those that are not what they were, and removes them if `remove`."""
+        damaged = []
+        for path in sorted((self.folder / "blobs").glob("*/*")):
+            if not path.name.startswith(".") and digest_file(path) != path.name.partition(".")[0]:
+                damaged.append(str(path))
+                if remove:
+                    _unlink(path)
+        return damaged
+
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return sum(size for size, _ in self._blobs().values())
+
+    def gc(self, keep: int) -> Swept:
+        """Removes the nodes that were not used for longest until blobs take at most `keep` bytes, and what none needs.
+
+        Raises:
+            BadRequest: a build is at work.
+            MediaError: the store cannot be written.
+        """
+        if not self.folder.exists():
+            return Swept(nodes=0, freed=0, kept=0)
+        with _locked(self.folder / "users") as got:
+            if not got:
+                raise BadRequest(f"a build is at work in {self.folder}: wait for it, then sweep")
+            return self._sweep(keep)
+
+    def _sweep(self, keep: int) -> Swept:
+        blobs = self._blobs()
+        before = sum(size for size, _ in blobs.values())
+        nodes: list[tuple[int, Path, Node]] = []
+        for path in (self.folder / "nodes").glob("*/*.json"):
+            try:
+                node = Node.model_validate_json(path.read_text("utf-8"))
+                nodes.append((path.stat().st_mtime_ns, path, node))
+            except (OSError, ValueError):
+                _unlink(path)  # damaged: nothing can use it
+        nodes.sort(key=lambda item: item[0], reverse=True)
+        wanted: set[str] = set()
+        total, removed = 0, 0
+        for _, path, node in nodes:
+            more = {blob.name for blob in node.outputs.values()} - wanted
+            size = sum(blobs[name][0] for name in more if name in blobs)
+            if total + size > keep:
+                _unlink(path)
+                removed += 1
+                continue
+            total += size
+            wanted |= more
+        for name, (_, path) in blobs.items():
+            if name not in wanted:
+                _unlink(path)
+        for folder in (self.folder / "work").glob("*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for aside in (self.folder / "locks").glob("*"):
+            aside.unlink(missing_ok=True)
+        return Swept(nodes=removed, freed=before - total, kept=total)
+
+    def _blobs(self) -> dict[str, tuple[int, Path]]:
+        return {path.name: (path.stat().st_size, path) for path in (self.folder / "blobs").glob("*/*")}
+
+    def _is_whole(self, blob: Blob, *, thorough: bool) -> bool:
+        path = self.blob_path(blob)
+        try:
+            state = path.stat()
+        except OSError:
+            return False
+        if state.st_size == blob.size and state.st_mtime_ns == blob.changed and not thorough:
+            return True
+        if state.st_size != blob.size or digest_file(path) != blob.digest:
+            return False
+        with contextlib.suppress(
+            OSError
+        ):  # it was copied or touched: from now on it is known at a glance again
+            os.utime(path, ns=(state.st_atime_ns, blob.changed))
+        return True
+
+    def _take(self, path: Path) -> Blob:
+        """Moves a file among the blobs, unless the same bytes are there already."""
+        digest, state = digest_file(path), path.stat()
+        blob = Blob(digest=digest, size=state.st_size, suffix=path.suffix, changed=state.st_mtime_ns)
+        place = self.blob_path(blob)
+        try:
+            if place.exists() and digest_file(place) == digest:
+                path.unlink()
+                return blob.model_copy(update={"changed": place.stat().st_mtime_ns})
+            self._make(place.parent)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.replace(place)
+            _sync_folder(place.parent)
+        except OSError as error:
+            raise say_os_error(place, error) from error
+        return blob
+
+    def _write(self, path: Path, text: str) -> None:
+        self._make(path.parent)
+        write_atomic(path, text)
+        _sync_folder(path.parent)
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _no_store(self.folder, error) from error
+
+    def _node_path(self, key: str) -> Path:
+        return self.folder / "nodes" / key[:2] / f"{key}.json"
+
+    def _film_path(self, path: Path) -> Path:
+        name = blake3(os.fsencode(path.absolute())).hexdigest()[:32]
+        return self.folder / "films" / f"{name}.json"
+
+
+@contextmanager
+def _locked(path: Path, *, shared: bool = False) -> Iterator[bool]:
+    """Whether the lock was got; it ends with the block or the process."""
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise _no_store(path.parent, error) from error
+    with file:
+        for wait in (0.02, 0.1, 0.0):
+            try:
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(wait)
+            else:
+                yield True
+                return
+        yield False
+
+
+def _no_store(folder: Path, error: OSError) -> MediaError:
+    told = say_os_error(folder / "store", error)
+    return MediaError(f"the store {folder} cannot be used ({told}); or set FILMWRIGHT_HOME to another place")
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a new name outlives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise say_os_error(path, error) from error

@@ -1,0 +1,26 @@
+"""Files that a film names: inside its folder by a relative path, or anywhere by an absolute one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filmwright.spec.errors import BadRequest
+
+__all__ = ["inside"]
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The absolute path of `name` in a film of `folder`; symbolic links are followed before it is judged.
+
+    Raises:
+        BadRequest: a relative path that leaves the folder, or no file name.
+    """
+    if "\0" in name:
+        raise BadRequest(f"{name!r} is no file name")
+    path = Path(name)
+    if path.is_absolute():
+        return path
+    whole = (folder / path).resolve()
+    if not whole.is_relative_to(folder.resolve()):
+        raise BadRequest(f"{name} leaves the film's folder: put the file inside, or give its absolute path")
+    return whole

@@ -1,0 +1,67 @@
+"""Sound files: anything that FFmpeg decodes in, as float32 [2, n] at 48 kHz, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+
+from filmwright.spec.errors import MediaError
+
+__all__ = ["RATE", "sound_seconds", "stream_sound"]
+
+RATE = 48_000
+
+
+def stream_sound(path: Path | str) -> Iterator[NDArray[np.float32]]:
+    """The sound of a file, float32 [2, n] at 48 kHz with any n, in constant memory; mono goes to both channels alike.
+
+    Raises:
+        MediaError: missing, broken, or without sound.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise MediaError(f"cannot hear {path}: it holds no sound")
+            resampler = AudioResampler(format="fltp", layout="stereo", rate=RATE)
+            for frame in container.decode(container.streams.audio[0]):
+                yield from _pieces(resampler.resample(frame))
+            yield from _pieces(resampler.resample(None))
+    except OSError as error:
+        reason = (
+            "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        )
+        raise MediaError(f"cannot read {path}: {reason.lower()}; give a sound file") from error
+    except (ValueError, av.FFmpegError) as error:
+        raise MediaError(f"cannot read {path}: it is broken or no sound; give a sound file") from error
+
+
+def sound_seconds(path: Path | str) -> float:
+    """How long a file's sound plays: as its header says, else counted.
+
+    Raises:
+        MediaError: missing, broken, or without sound.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0] if container.streams.audio else None
+            if stream is not None and stream.duration is not None and stream.time_base is not None:
+                return float(stream.duration) * float(stream.time_base)
+    except OSError as error:
+        reason = (
+            "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        )
+        raise MediaError(f"cannot read {path}: {reason.lower()}; give a sound file") from error
+    except (ValueError, av.FFmpegError) as error:
+        raise MediaError(f"cannot read {path}: it is broken or no sound; give a sound file") from error
+    return float(sum(piece.shape[1] for piece in stream_sound(path))) / RATE
+
+
+def _pieces(frames: list[AudioFrame]) -> Iterator[NDArray[np.float32]]:
+    for frame in frames:
+        yield np.asarray(frame.to_ndarray(), dtype=np.float32)
