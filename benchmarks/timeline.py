@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.common import Spread, interleaved, machine, save, table
+
 from filmwright.direction.timeline.compare import differences
 from filmwright.direction.timeline.edit import FEATURES
 from filmwright.direction.timeline.exchange import SUFFIXES, read_timeline, write_timeline
@@ -45,7 +46,10 @@ def main() -> None:
         table(f"{SHOTS} shots at 23.976, under {LIMIT:g} s", rows)
         lost = survey(Path(folder))
     names = [["what", *SUFFIXES]]
-    names += [[what, *("lost" if feature in lost[s] else "kept" for s in SUFFIXES)] for feature, what in FEATURES.items()]
+    names += [
+        [what, *("lost" if feature in lost[s] else "kept" for s in SUFFIXES)]
+        for feature, what in FEATURES.items()
+    ]
     table(f"a timeline with every feature, at {len(RATES)} rates", names)
     save("timeline", told, {"seconds": spreads, "lost": {s: sorted(lost[s]) for s in SUFFIXES}})
     if max(spread.median for spread in spreads.values()) > LIMIT:
@@ -69,7 +73,9 @@ def survey(folder: Path) -> dict[str, set[str]]:
                     replace(e, media=replace(e.media, path=str(media / e.media.file_name)) if e.media else None)
                     for e in edit.events
                 ))  # fmt: skip
-            losses = write_timeline(packed, folder / f"full{suffix}", media=media if suffix == ".otioz" else None)
+            losses = write_timeline(
+                packed, folder / f"full{suffix}", media=media if suffix == ".otioz" else None
+            )
             found = differences(packed, read_timeline(folder / f"full{suffix}").edit)
             said = {loss.feature for loss in losses} - {"media"}
             assert found == said, f"{suffix} at {fps}: lost {sorted(found)}, said {sorted(said)}"

@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from filmwright.cli.evaluate import evaluate
-from filmwright.cli.film import film_app
+from filmwright.cli.film_exchange import film_app
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan

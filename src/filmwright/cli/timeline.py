@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from filmwright.direction.timeline.edit import Edit, Loss
     from filmwright.direction.timeline.exchange import Imported
 
-__all__ = ["timeline_app"]
+__all__ = ["Handles", "check_folder", "plain_loss", "short_of", "timeline_app"]
 
 timeline_app = typer.Typer(
     no_args_is_help=True,
@@ -47,15 +47,15 @@ def convert(
     from filmwright.direction.timeline.exchange import write_timeline
 
     if media is not None:
-        _check_folder(media)
+        check_folder(media)
     found = _read(source, fps)
     losses = write_timeline(found.edit, target, media=media)
-    short = _short(found.edit, handles)
+    short = short_of(found.edit, handles)
     if as_json:
         told = {
             "path": str(target),
             "notes": found.notes,
-            "lost": [_plain(loss) for loss in losses],
+            "lost": [plain_loss(loss) for loss in losses],
             "short": short,
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
@@ -93,7 +93,7 @@ def diff(
     if as_json:
         told = {
             "changes": [change.plain() for change in found.changes], "rerender": found.rerender,
-            "notes": [*ours.notes, *theirs.notes], "lost": [_plain(loss) for loss in lost],
+            "notes": [*ours.notes, *theirs.notes], "lost": [plain_loss(loss) for loss in lost],
         }  # fmt: skip
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -117,7 +117,7 @@ def check(
     """Read a timeline strictly and say what is in it."""
     found = _read(file, fps)
     edit = found.edit
-    short = _short(edit, handles)
+    short = short_of(edit, handles)
     joins = sum(event.join is not None for event in edit.events)
     told = {
         "name": edit.name, "fps": str(edit.rate.fps), "drop_frame": edit.rate.drop, "start": edit.at(0),
@@ -143,18 +143,20 @@ def _read(path: Path, fps: str | None) -> Imported:
     return read_timeline(path, rate=parse_rate(fps) if fps is not None else None)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is not there."""
     from filmwright.spec.errors import BadRequest
 
     if not folder.is_dir():
         raise BadRequest(f"{folder} is not a folder: name the one that holds the media")
 
 
-def _plain(loss: Loss) -> dict[str, object]:
+def plain_loss(loss: Loss) -> dict[str, object]:
+    """A loss for JSON."""
     return {"feature": loss.feature, "count": loss.count, "sentence": loss.sentence}
 
 
-def _short(edit: Edit, handles: int | None) -> list[str]:
+def short_of(edit: Edit, handles: int | None) -> list[str]:
     """The clips whose media do not go on for so many frames before and after what is shown."""
     lines = []
     for event in edit.events if handles else ():

@@ -58,7 +58,7 @@ def read_edl(
 
     Args:
         text: the whole file.
-        rate: frames a second, which an EDL does not say; ours do, in a comment.
+        rate: frames a second, where the EDL does not say it; ours do, in a comment.
         start: the frame of the timeline's first timecode; the first event's if not given.
         place: the file's name, for errors.
 
@@ -69,12 +69,10 @@ def read_edl(
     if len(lines) > MAX_LINES:
         raise TimelineError(f"{place} has {len(lines)} lines, the limit for an EDL is {MAX_LINES}")
     said = next((note for line in lines[:50] if (note := _rate_note(line))), None)
-    if said is not None and rate is None:
-        rate = parse_rate(said[0])
+    if said is not None:
+        rate, start = parse_rate(said[0]), said[1]
     if rate is None:
         raise TimelineError(f"{place}: an EDL does not say its rate; give it, such as --fps 23.976")
-    if said is not None and start is None:
-        start = said[1]
     reader = _Reader(place, replace(rate, drop=False))
     for number, line in enumerate(lines, 1):
         reader.take(number, line.strip())
