@@ -236,7 +236,7 @@ def test_a_shift_of_the_cut_point_in_a_dissolve_is_no_change() -> None:
 
 
 def test_other_rates_are_refused() -> None:
-    with pytest.raises(TimelineError, match="23.976"):
+    with pytest.raises(TimelineError, match=r"23\.976"):
         difference(full("24"), full("23.976"))
     assert told(difference(full("29.97df"), replace(full("29.97df"), rate=parse_rate("29.97")))) == []
 

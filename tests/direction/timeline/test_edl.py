@@ -49,7 +49,7 @@ def test_rows_of_pictures_follow_each_other() -> None:
     found = rows(text, 24)
     at = frames("01:00:00:00", 24)
     numbers: list[str] = []
-    for number, reel, channel, _kind, _length, (source_in, source_out, record_in, record_out) in found:
+    for number, reel, channel, _kind, _length, (source_in, _, record_in, record_out) in found:
         assert len(reel) <= 8
         assert reel.isalnum()
         assert reel.isupper()

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from direction.timeline.edits import full, simple
-from filmwright.direction.timeline.edit import Edit
 from filmwright.direction.timeline.exchange import SUFFIXES, read_timeline, write_timeline
 from filmwright.direction.timeline.timecode import parse_rate
 from filmwright.spec.errors import FilmwrightError, TimelineError
@@ -112,6 +111,15 @@ def test_ten_megabytes_of_junk(suffix: str, tmp_path: Path) -> None:
     assert time.perf_counter() - began < 20, "junk is seen at its first sign, not at its last"
 
 
+def outcome(path: Path) -> str | None:
+    """What reading says is wrong, None if nothing is; any other end than these two fails the test."""
+    try:
+        read_timeline(path)
+    except FilmwrightError as error:
+        return str(error)
+    return None
+
+
 @pytest.mark.parametrize("suffix", [".edl", ".xml", ".fcpxml", ".otio"])
 def test_a_file_cut_short_anywhere(suffix: str, tmp_path: Path) -> None:
     write_timeline(full(), tmp_path / f"whole{suffix}")
@@ -119,13 +127,11 @@ def test_a_file_cut_short_anywhere(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"cut{suffix}"
     for part in range(1, 12):
         path.write_bytes(whole[: len(whole) * part // 12])
-        try:
-            found = read_timeline(path)
-        except TimelineError as error:
-            assert str(path) in str(error)
-        else:
+        said = outcome(path)
+        if said is None:
             assert suffix == ".edl", "only a list of lines can end at any of them"
-            assert isinstance(found.edit, Edit)
+        else:
+            assert str(path) in said
 
 
 @pytest.mark.parametrize("suffix", [".edl", ".xml", ".fcpxml", ".otio"])
@@ -136,10 +142,7 @@ def test_a_file_with_one_wrong_byte_never_ends_in_anything_else(suffix: str, tmp
     for i in range(0, len(whole), max(len(whole) // 40, 1)):
         for sign in (b"-", b"9", b'"'):
             path.write_bytes(whole[:i] + sign + whole[i + 1 :])
-            try:
-                read_timeline(path)
-            except FilmwrightError as error:
-                assert len(str(error)) < 500
+            assert len(outcome(path) or "") < 500
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """A film file's edit to an editor, and what the editor did back into the file.
 
-Out goes the cut with media of constant names, `<film>_<shot>_v<take>.mp4`. Back come trims, order, speeds, transitions and
-fades into the file's `edit`; a shot that became longer than its handles gets more frames, so that the next build
+Out goes the cut with media of constant names, `<film>_<shot>_v<take>.mp4`. Back come trims, order, speeds, transitions
+and fades into the file's `edit`; a shot that became longer than its handles gets more frames, so that the next build
 renders it and nothing else. What a film cannot say (black between shots, clips that are none of its shots, backwards,
-titles and sounds that moved) is listed. The file is changed through ruamel.yaml, which keeps comments and order, and only
-if the result is a film without mistakes; then its cut is compared with what was asked.
+titles and sounds that moved) is listed. The file is changed through ruamel.yaml, which keeps comments and order, and
+only if the result is a film without mistakes; then its cut is compared with what was asked.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def take_over(film: OpenFilm, folder: Path, came: Imported, *, write: bool = Tru
     ours, _ = edit_of_film(film, folder)
     ours = replace(ours, rate=rate) if rate.timebase == ours.rate.timebase else ours
     found = difference(ours, came.edit, cannot=CANNOT[came.form])
-    ours_of = dict((j, i) for i, j in match(ours, came.edit).pairs)
+    ours_of = {j: i for i, j in match(ours, came.edit).pairs}
     left = [
         change.sentence for change in found.changes if change.kind in {"unknown", "gap", "title", "sound"}
     ]

@@ -189,10 +189,10 @@ class _Reader:
         width, height = (
             int(side) if isinstance(side, int | float) and 0 < side < 1e5 else 0 for side in size
         )
+        markers = (self.marker(marker, Fraction(0), Fraction(1)) for marker in timeline.tracks.markers)
         return Edit(
             name=plain_text(timeline.name), rate=self.rate, start=start, events=tuple(events), titles=tuple(titles),
-            sounds=tuple(sounds), markers=tuple(self.marker(m, Fraction(0), Fraction(1)) for m in timeline.tracks.markers),
-            width=width, height=height,
+            sounds=tuple(sounds), markers=tuple(markers), width=width, height=height,
         )  # fmt: skip
 
     def only_titles(self, track: otio.schema.Track) -> bool:
