@@ -61,12 +61,12 @@ def opened(folder: Path, text: str) -> OpenFilm:
         (
             "title: a\ntitle: b\n",
             [
-                '2:1: this is not YAML: while constructing a mapping found duplicate key "title" with value "b" '
-                '(original value: "a"); mend it, and mind spaces and colons'
+                ('2:1: this is not YAML: while constructing a mapping found duplicate key "title" with value "b" '
+                '(original value: "a"); mend it, and mind spaces and colons')
             ],
         ),
-        ("title: [a\nb: c\n", ["2:2: this is not YAML: while parsing a flow sequence expected ',' or ']', but got ':'; "
-                               "mend it, and mind spaces and colons"]),
+        ("title: [a\nb: c\n", [("2:2: this is not YAML: while parsing a flow sequence expected ',' or ']', but got ':'; "
+                               "mend it, and mind spaces and colons")]),
         ("title: !!python/object:os.system x\nsequences: 1\n", [
             "1:8: the tag tag:yaml.org,2002:python/object:os.system is not used in film files: leave it out"]),
     ],
@@ -79,8 +79,8 @@ def test_what_the_types_refuse_is_told_at_its_place(tmp_path: Path, text: str, t
     ("shots", "told"),
     [
         (
-            "      - {id: a, prompt: x, continues: b}\n      - {id: b, prompt: x, continues: c}\n"
-            "      - {id: c, prompt: x, continues: a}\n",
+            ("      - {id: a, prompt: x, continues: b}\n      - {id: b, prompt: x, continues: c}\n"
+            "      - {id: c, prompt: x, continues: a}\n"),
             "8:39: shots start from each other in a circle: a -> b -> c -> a; let one start by itself",
         ),
         (
@@ -144,7 +144,9 @@ def test_what_a_shot_cannot_be_is_told_at_its_place(tmp_path: Path, shots: str, 
     assert found[0].replace(str(tmp_path), "FOLDER").startswith(told)
 
 
-TWO = HEAD + "      - {id: a, frames: 33, prompt: x}\n      - {id: b, frames: 9, prompt: x}\n"  # 2.06 s and 0.56 s
+TWO = (
+    HEAD + "      - {id: a, frames: 33, prompt: x}\n      - {id: b, frames: 9, prompt: x}\n"
+)  # 2.06 s and 0.56 s
 
 
 @pytest.mark.parametrize(
@@ -160,8 +162,8 @@ TWO = HEAD + "      - {id: a, frames: 33, prompt: x}\n      - {id: b, frames: 9,
             "8:41: a dissolve of 0.75 s (12 frames) is longer than shot b plays: it can have 0.5 s at most",
         ),
         (
-            "edit: [{shot: a}, {shot: b, transition: {kind: wipe, seconds: 0.3}}, "
-            "{shot: a, transition: {kind: dissolve, seconds: 0.3}}]\n",
+            ("edit: [{shot: a}, {shot: b, transition: {kind: wipe, seconds: 0.3}}, "
+            "{shot: a, transition: {kind: dissolve, seconds: 0.3}}]\n"),
             "8:92: a dissolve of 0.3 s (5 frames) is longer than shot b plays: it can have 0.25 s at most",
         ),
         (
@@ -236,7 +238,9 @@ sequences:
     assert b.request.prompt == "a red ball rests, warm sunset light, cold tones"
     assert c.request.prompt == "a red ball spins, noon light"
     assert (a.request.negative, b.request.negative, c.request.negative) == ("blur", "", "words")
-    assert [(control.kind, control.move, control.amount) for control in c.request.controls] == [("camera", "push-in", 0.5)]  # type: ignore[union-attr]
+    assert [(control.kind, control.move, control.amount) for control in c.request.controls] == [
+        ("camera", "push-in", 0.5)
+    ]  # type: ignore[union-attr]
     assert (a.request.seed, b.request.seed) == (default_seed("a"), default_seed("b"))
     assert a.request.seed != b.request.seed
 
@@ -244,7 +248,8 @@ sequences:
 def test_shots_come_after_those_that_they_start_from(tmp_path: Path) -> None:
     film = opened(
         tmp_path,
-        HEAD + "      - {id: c, prompt: x, continues: {shot: b, frames: 5}}\n      - {id: b, prompt: x, keyframe: a}\n"
+        HEAD
+        + "      - {id: c, prompt: x, continues: {shot: b, frames: 5}}\n      - {id: b, prompt: x, keyframe: a}\n"
         "      - {id: a, prompt: x, still: true}\n",
     )
     assert [draft.shot for draft in film.drafts] == ["a", "b", "c"]
@@ -256,17 +261,30 @@ def test_shots_come_after_those_that_they_start_from(tmp_path: Path) -> None:
 def test_the_edit_in_frames(tmp_path: Path) -> None:
     film = opened(
         tmp_path,
-        TWO + "      - {id: c, frames: 9, prompt: x, continues: b}\nedit:\n  - {shot: a, trim: [0.5, 1.5], fade_in: 0.25}\n"
+        TWO
+        + "      - {id: c, frames: 9, prompt: x, continues: b}\nedit:\n  - {shot: a, trim: [0.5, 1.5], fade_in: 0.25}\n"
         "  - {shot: a, speed: 2, transition: {kind: wipe, seconds: 0.25, direction: up}}\n  - {shot: b}\n  - {shot: c}\n",
     )
     cut = film.cut()
-    rows = [(e.source.shot, e.source_start, e.num_source_frames, e.record_start, e.num_frames) for e in cut.events]
+    rows = [
+        (e.source.shot, e.source_start, e.num_source_frames, e.record_start, e.num_frames) for e in cut.events
+    ]
     # c starts from b's last frame, which is left out, so that it does not show twice
     assert rows == [("a", 8, 16, 0, 16), ("a", 0, 33, 12, 17), ("b", 0, 9, 29, 9), ("c", 1, 8, 38, 8)]
-    assert (cut.num_frames, cut.fps, cut.width, cut.height, cut.start_timecode) == (46, 16, 128, 128, "01:00:00:00")
+    assert (cut.num_frames, cut.fps, cut.width, cut.height, cut.start_timecode) == (
+        46,
+        16,
+        128,
+        128,
+        "01:00:00:00",
+    )
     assert cut.events[0].fade_in == 4
     assert cut.events[1].join is not None
-    assert (cut.events[1].join.kind, cut.events[1].join.num_frames, cut.events[1].join.direction) == ("wipe", 4, "up")
+    assert (cut.events[1].join.kind, cut.events[1].join.num_frames, cut.events[1].join.direction) == (
+        "wipe",
+        4,
+        "up",
+    )
     assert [cut.events[1].source_frame(n, 16) for n in (0, 1, 16)] == [0, 2, 32]
 
 

@@ -60,7 +60,9 @@ def join_videos(
                     assert video.time_base is not None
                     one = 1 / (fps * video.time_base)  # ticks a frame
                     if video.codec_context.extradata != head or one.denominator != 1:
-                        raise MediaError(f"cannot join {path}: it is coded otherwise than the parts before it")
+                        raise MediaError(
+                            f"cannot join {path}: it is coded otherwise than the parts before it"
+                        )
                     tick = one.numerator
                     for packet in part.demux(video):
                         if packet.pts is None:
@@ -69,7 +71,9 @@ def join_videos(
                         packet.dts = (decoded - DELAY) * tick
                         decoded += 1
                         if packet.dts > packet.pts:
-                            raise MediaError(f"cannot join {path}: its frames are coded too far from their order")
+                            raise MediaError(
+                                f"cannot join {path}: its frames are coded too far from their order"
+                            )
                         packet.stream = stream
                         out.mux(packet)
             if audio is not None and sound is not None:

@@ -28,8 +28,11 @@ def stream_sound(path: Path | str) -> Iterator[NDArray[np.float32]]:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise MediaError(f"cannot hear {path}: it holds no sound")
-            resampler = AudioResampler(format="fltp", layout="stereo", rate=RATE)
-            for frame in container.decode(container.streams.audio[0]):
+            stream = container.streams.audio[0]
+            # FFmpeg takes 3 dB off a mono sound that becomes stereo: here it stays mono until it is doubled
+            layout = "mono" if stream.codec_context.layout.nb_channels == 1 else "stereo"
+            resampler = AudioResampler(format="fltp", layout=layout, rate=RATE)
+            for frame in container.decode(stream):
                 yield from _pieces(resampler.resample(frame))
             yield from _pieces(resampler.resample(None))
     except OSError as error:
@@ -64,4 +67,5 @@ def sound_seconds(path: Path | str) -> float:
 
 def _pieces(frames: list[AudioFrame]) -> Iterator[NDArray[np.float32]]:
     for frame in frames:
-        yield np.asarray(frame.to_ndarray(), dtype=np.float32)
+        samples = np.asarray(frame.to_ndarray(), dtype=np.float32)
+        yield samples if samples.shape[0] == 2 else np.repeat(samples, 2, axis=0)

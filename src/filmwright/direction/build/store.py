@@ -176,10 +176,11 @@ class Store:
             return {}
 
     def write_film(self, path: Path, nodes: Mapping[str, str]) -> None:
-        """Remembers a film's nodes, if they have changed."""
+        """Remembers a film's nodes, if they have changed; a disk that refuses is no reason to stop."""
         if self.read_film(path) != nodes:
             content = {"path": str(path.absolute()), "nodes": dict(nodes)}
-            self._write(self._film_path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            with contextlib.suppress(MediaError):
+                self._write(self._film_path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def read_paces(self) -> dict[str, float]:
         """Seconds a unit of work took last, by model; for the time left, nothing else."""
