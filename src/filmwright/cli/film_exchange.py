@@ -11,6 +11,7 @@ import typer
 from filmwright.cli import options
 from filmwright.cli.film import DEFAULT, Film, film_app
 from filmwright.cli.timeline import Handles, check_folder, plain_loss, short_of
+from filmwright.spec.errors import BadRequest
 
 __all__ = ["export_film", "film_app", "import_film"]
 
@@ -39,13 +40,16 @@ def export_film(
     from filmwright.direction.timeline.exchange import SUFFIXES, write_timeline
     from filmwright.direction.timeline.film_edit import copy_media, edit_of_film
     from filmwright.direction.timeline.timecode import parse_rate
-    from filmwright.media.files import check_output
+    from filmwright.media.files import check_output, say_os_error
 
     check_output(target, suffixes=SUFFIXES)
     opened = open_film(film)
     folder = _folder(film, media)
     edit, losses = edit_of_film(opened, folder, parse_rate(fps) if fps is not None else None)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise say_os_error(folder, error) from error
     copied, missing = copy_media(opened, folder)
     losses += write_timeline(edit, target, media=folder)
     short = short_of(edit, handles)
@@ -114,4 +118,7 @@ def _folder(film: Path, media: Path | None) -> Path:
     if media is not None:
         check_folder(media)
         return media.absolute()
-    return film.absolute().parent / "media"
+    folder = film.absolute().parent / "media"
+    if folder.exists() and not folder.is_dir():
+        raise BadRequest(f"{folder} is a file: name a folder for the rendered shots with --media")
+    return folder

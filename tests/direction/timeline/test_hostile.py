@@ -233,3 +233,21 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> 
     with pytest.raises(TimelineError, match="999"):
         write_timeline(simple(1001), tmp_path / "film.edl")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_strings_without_an_end_are_looked_at_once(tmp_path: Path) -> None:
+    began = time.perf_counter()
+    broken(tmp_path / "cut.otio", '{"a": "' + '\\"' * 2_000_000, "no JSON")
+    assert time.perf_counter() - began < 20, "not once for each of its quotes"
+
+
+@pytest.mark.parametrize("suffix", [".otio", ".xml", ".fcpxml"])
+def test_names_of_megabytes_are_refused(suffix: str, tmp_path: Path) -> None:
+    write_timeline(simple(2), tmp_path / f"cut{suffix}")
+    text = (tmp_path / f"cut{suffix}").read_text().replace("sh0001", "x" + " copy" * 300_000)
+    said = outcome(_put(tmp_path / f"cut{suffix}", text))
+    if suffix == ".otio":  # names are cut there, as its other fields are
+        assert said is None
+    else:
+        assert said is not None
+        assert "letters, the limit is 1000" in said

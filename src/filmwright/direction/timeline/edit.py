@@ -38,6 +38,8 @@ __all__ = [
 MAX_EVENTS = 100_000
 MAX_FRAMES = 240 * 3600 * 48  # two days at the highest rate: beyond, a number is a mistake
 MAX_SPEED = 100
+MAX_NAME = 1000
+MAX_TEXT = 10_000
 
 FEATURES = {
     "name": "name of the timeline",
@@ -245,6 +247,7 @@ def check_edit(edit: Edit) -> Edit:
     parts: list[Event | Title | Sound] = [*edit.events, *edit.titles, *edit.sounds]
     if len(parts) > MAX_EVENTS:
         raise TimelineError(f"the timeline has {len(parts)} events, the limit is {MAX_EVENTS}; split it")
+    _check_texts(edit)
     for part in parts:
         name = plain_text(part.text if isinstance(part, Title) else part.name, 60)
         if part.duration < 1 or part.start < 0 or part.start + part.duration > MAX_FRAMES:
@@ -257,6 +260,27 @@ def check_edit(edit: Edit) -> Edit:
     for before, event in zip((None, *edit.events), edit.events, strict=False):
         _check_event(before, event, edit)
     return edit
+
+
+def _check_texts(edit: Edit) -> None:
+    """Names that fill a screen are no names."""
+    markers = [*edit.markers, *(marker for event in edit.events for marker in event.markers)]
+    if len(markers) > MAX_EVENTS:
+        raise TimelineError(
+            f"the timeline has {len(markers)} markers, the limit is {MAX_EVENTS}; take some out"
+        )
+    names = [
+        edit.name,
+        *(part.name for part in (*edit.events, *edit.sounds)),
+        *(marker.name for marker in markers),
+    ]
+    texts = [*(title.text for title in edit.titles), *(marker.note for marker in markers)]
+    for limit, found in ((MAX_NAME, names), (MAX_TEXT, texts)):
+        longest = max(found, key=len, default="")
+        if len(longest) > limit:
+            raise TimelineError(
+                f"{plain_text(longest, 40)!r}... has {len(longest)} letters, the limit is {limit}; shorten it"
+            )
 
 
 def _check_event(before: Event | None, event: Event, edit: Edit) -> None:

@@ -20,6 +20,7 @@ SUFFIX = re.compile(
     r"(\.(mp4|mov|mkv|mxf|avi|m4v)|\.copy(\.\d+)?| copy( \d+)?| \(\d+\))$", re.IGNORECASE | re.ASCII
 )
 MAX_PAIRS = 250_000
+MAX_NAME = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def _key(event: Event) -> str:
 
 def _stem(name: str) -> str:
     """A clip's name without what editors append to it."""
-    name = name.strip().lower()
+    name = name.strip().lower()[:MAX_NAME]
     while (shorter := SUFFIX.sub("", name)) != name:
         name = shorter
     return name

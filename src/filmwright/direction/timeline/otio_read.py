@@ -39,6 +39,9 @@ MAX_OTIO_BYTES = 64_000_000
 MAX_DEPTH = 100
 MAX_DENOMINATOR = 1000
 AUDIO = "Audio"
+PARTS = re.compile(
+    r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL
+)  # an open string runs to the end: one pass, always
 BROKEN = (ValueError, LookupError, TypeError, OverflowError, otio.exceptions.OTIOError)
 
 
@@ -88,7 +91,7 @@ def parse_otio(data: bytes, place: str) -> otio.schema.Timeline:
 def _check_depth(text: str, place: str) -> None:
     """Brackets outside of strings, counted: the library recurses for each."""
     depth = 0
-    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+    for found in PARTS.finditer(text):
         sign = found[0]
         if sign in "[{":
             depth += 1
