@@ -204,3 +204,19 @@ def test_the_start_is_kept_when_the_film_begins_with_nothing() -> None:
     back, _ = read_edl(write_edl(late)[0])
     assert back.start == hour(edit.rate)
     assert back.events[0].start == 24
+
+
+def test_other_tracks_of_pictures_are_counted() -> None:
+    upper = "004  AX       V2    C        00:00:00:00 00:00:01:00 01:00:00:00 01:00:01:00\n"
+    edit, notes = read_edl(RESOLVE + upper, rate=parse_rate("24"))
+    assert len(edit.events) == 3
+    assert "1 events of other tracks than V, A and A2 are left out" in notes
+
+
+def test_drop_frames_may_be_said_by_the_separator_alone() -> None:
+    row = "001  A        V     C        00:00:00;00 00:00:10;00 01:00:00;00 01:00:10;00"
+    edit, _ = read_edl(f"TITLE: x\n{row}\n", rate=parse_rate("29.97"))
+    assert edit.start == 107892
+    assert edit.rate.drop
+    edit, _ = read_edl(f"TITLE: x\nFCM: NON-DROP FRAME\n{row}\n", rate=parse_rate("29.97"))
+    assert edit.start == 108000

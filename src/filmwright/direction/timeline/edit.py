@@ -269,11 +269,8 @@ def _check_texts(edit: Edit) -> None:
         raise TimelineError(
             f"the timeline has {len(markers)} markers, the limit is {MAX_EVENTS}; take some out"
         )
-    names = [
-        edit.name,
-        *(part.name for part in (*edit.events, *edit.sounds)),
-        *(marker.name for marker in markers),
-    ]
+    clips = [*(event.name for event in edit.events), *(sound.name for sound in edit.sounds)]
+    names = [edit.name, *clips, *(marker.name for marker in markers)]
     texts = [*(title.text for title in edit.titles), *(marker.note for marker in markers)]
     for limit, found in ((MAX_NAME, names), (MAX_TEXT, texts)):
         longest = max(found, key=len, default="")

@@ -28,6 +28,7 @@ ROW = re.compile(
 SPEED = re.compile(rf"M2\s+(\S+)\s+([-+]?\s*\d{{1,5}}(?:\.\d{{1,6}})?)\s+{STAMP}\s*", re.ASCII)
 LOCATOR = re.compile(rf"LOC:\s+{STAMP}\s+(\S+)\s*(.*)", re.ASCII)
 MAX_DENOMINATOR = 1000
+PICTURES = {"V", "V1", "B", "AV", "VA", "A/V", "AA/V", "VA1", "VA2", "VA12", "A12V", "A1V", "A2V"}
 SIDES = {"A": 1, "A1": 1, "AA": 1, "A2": 2}
 
 
@@ -96,6 +97,7 @@ class _Reader:
         self.loose: list[tuple[int, str, str]] = []
         self.unknown: list[int] = []
         self.keys: list[int] = []
+        self.mode = ""  # what FCM says
 
     def fail(self, line: int, column: int, why: str) -> TimelineError:
         return TimelineError(f"{self.place}:{line}:{column}: {why}")
@@ -129,13 +131,18 @@ class _Reader:
             self.unknown.append(number)
 
     def drop(self, number: int, mode: str) -> None:
-        drops = mode == "DROP FRAME"
-        if drops and not (self.rate.ntsc and self.rate.timebase in (30, 60)):
+        drops, self.mode = mode == "DROP FRAME", mode
+        if drops and not self.can_drop:
             raise self.fail(
                 number, 1, f"drop frames at {self.rate.said} frames a second; give the rate with --fps"
             )
         if not self.rows:  # a list may change its mode between reels; records keep that of the beginning
             self.rate = replace(self.rate, drop=drops)
+
+    @property
+    def can_drop(self) -> bool:
+        """Whether there are drop frames at this rate."""
+        return self.rate.ntsc and self.rate.timebase in (30, 60)
 
     def row(self, number: int, line: str) -> None:
         found = ROW.fullmatch(line)
@@ -146,6 +153,8 @@ class _Reader:
                 number, max(column, 1),
                 "an event has the form 001 REEL V C 00:00:00:00 00:00:01:00 01:00:00:00 01:00:01:00",
             )  # fmt: skip
+        if not self.rows and not self.mode and ";" in found[8] and self.can_drop:
+            self.rate = replace(self.rate, drop=True)  # some editors only write the other separator
         stamps = [self.frame(found[i], number, found.start(i) + 1) for i in (6, 7, 8, 9)]
         source, record = (stamps[0], stamps[1]), (stamps[2], stamps[3])
         for low, high, i in ((*source, 7), (*record, 9)):
@@ -207,7 +216,7 @@ class _Reader:
             if row.channel in SIDES:
                 sounds.append(self.sound(row, start))
                 loose += row.markers
-            elif "V" not in row.channel and row.channel not in ("B", "NONE"):
+            elif row.channel not in PICTURES:
                 other += 1
             elif outgoing:
                 loose += row.markers
@@ -224,7 +233,7 @@ class _Reader:
         if self.keys:
             notes.append(f"{len(self.keys)} key events are left out, the first is line {self.keys[0]}")
         if other:
-            notes.append(f"{other} events of other channels than V, A and A2 are left out")
+            notes.append(f"{other} events of other tracks than V, A and A2 are left out")
         markers = [Marker(at=at - start, color=color, name=name) for at, color, name in loose]
         for i, event in enumerate(events):  # only now are the lengths known that transitions give
             inside = [marker for marker in event.markers if 0 <= marker.at < event.duration]
