@@ -57,7 +57,7 @@ def export_film(
     if edit.rate.timebase not in EVERYWHERE:
         notes.append(f"{edit.rate.said} frames a second is not a rate that every editor opens")
     if as_json:
-        told = {"path": str(target), "notes": notes, "media": str(folder), "copied": copied, "not_rendered": missing,
+        told = {"path": str(target), "notes": notes, "media": str(folder), "copied": copied, "missing": missing,
                 "lost": [plain_loss(loss) for loss in losses], "short": short}  # fmt: skip
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -67,8 +67,11 @@ def export_film(
         typer.echo(f"not in {target.suffix}: {loss.sentence}", err=True)
     for line in short:
         typer.echo(f"handles: {line}", err=True)
-    if missing:
-        typer.echo(f"not rendered yet: {', '.join(missing)}; `filmwright film build {film}`", err=True)
+    for why in dict.fromkeys(missing.values()):
+        shots = ", ".join(shot for shot, reason in missing.items() if reason == why)
+        typer.echo(
+            f"missing: {shots}: {why}; `filmwright film build {film}` renders what is missing", err=True
+        )
     typer.echo(f"{target}: {len(edit.events)} clips; {len(copied)} shots in {folder}")
 
 

@@ -169,7 +169,7 @@ def test_a_cut_that_the_film_cannot_play_leaves_the_file(film: OpenFilm) -> None
         came(film, nothing)
 
 
-def test_a_film_of_24_can_be_told_as_23_976(tmp_path: Path) -> None:
+def test_a_film_of_24_can_be_told_as_23_976(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "film.yaml"
     path.write_text(
         FILM.replace("fps: 16", "fps: 24")
@@ -182,6 +182,13 @@ def test_a_film_of_24_can_be_told_as_23_976(tmp_path: Path) -> None:
     assert 1001 * edit.rate.fps == 24000
     with pytest.raises(TimelineError, match="not as 25"):
         edit_of_film(film, tmp_path, parse_rate("25"))
+    for suffix in SUFFIXES:
+        target, words = tmp_path / f"cut{suffix}", ["--film", str(path), "--json"]
+        assert run(["film", "export", str(target), "--fps", "23.976", *words]) == 0
+        assert read_timeline(target).edit.rate == parse_rate("24000/1001")
+        assert "not on this machine" in json.loads(capsys.readouterr().out)["missing"]["red"]
+        assert run(["film", "import", str(target), *words]) == 0
+        assert json.loads(capsys.readouterr().out)["changes"] == []
 
 
 def test_export_and_import_on_the_command_line(film: OpenFilm, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +196,7 @@ def test_export_and_import_on_the_command_line(film: OpenFilm, capsys: pytest.Ca
     target = film.folder / "cut.edl"
     assert run(["film", "export", str(target), *words]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["not_rendered"] == ["red", "blue", "green"]
+    assert told["missing"] == dict.fromkeys(["red", "blue", "green"], "not rendered yet")
     assert told["copied"] == []
     assert "16 frames a second" in told["notes"][0]
     text = target.read_text().replace("01:00:02:08 01:00:03:08", "01:00:02:08 01:00:03:00").replace(
@@ -213,10 +220,31 @@ def test_rendered_shots_go_along(film: OpenFilm, capsys: pytest.CaptureFixture[s
     assert run(["film", "export", str(target), *words]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["copied"] == ["film_green_v001.mp4"]
-    assert told["not_rendered"] == ["red", "blue"]
+    assert list(told["missing"]) == ["red", "blue"]
     clip = film.folder / "media" / "film_green_v001.mp4"
     assert probe(clip).num_frames == 17
     with zipfile.ZipFile(target) as archive:
         assert archive.read("media/film_green_v001.mp4") == clip.read_bytes()
     assert run(["film", "import", str(target), *words]) == 0
     assert json.loads(capsys.readouterr().out)["changes"] == []
+
+
+def test_a_film_without_an_edit_gets_one(tmp_path: Path) -> None:
+    path = tmp_path / "film.yaml"
+    text = FILM.split("# the cut", maxsplit=1)[0]
+    path.write_text(text)
+    film = open_film(path)
+    edit = exported(film)
+    red, blue, green = edit.events
+    assert (red.duration, blue.duration, green.duration) == (33, 33, 17)
+    after = replace(edit, events=(red, replace(green, start=33), replace(blue, start=50, duration=20)))
+    assert [c.kind for c in came(film, after).found.changes] == ["moved", "trim"]
+    assert path.read_text().startswith(text.rstrip())
+    again = open_film(path)
+    assert [(e.shot, e.duration) for e in exported(again).events] == [
+        ("red", 33),
+        ("green", 17),
+        ("blue", 20),
+    ]
+    assert again.film.edit is not None
+    assert again.film.edit[0].trim is None, "what did not change is not written out"

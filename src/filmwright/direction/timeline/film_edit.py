@@ -29,7 +29,7 @@ from filmwright.direction.timeline.from_cut import WIPES, edit_of_cut
 from filmwright.direction.timeline.match import match
 from filmwright.direction.timeline.timecode import Rate
 from filmwright.media.files import digest_file, replacing, write_atomic
-from filmwright.spec.errors import BadFilm, BadRequest, TimelineError
+from filmwright.spec.errors import BadFilm, BadRequest, TimelineError, WeightsError
 
 __all__ = ["TakenOver", "copy_media", "edit_of_film", "media_name", "take_over"]
 
@@ -83,8 +83,8 @@ def edit_of_film(film: OpenFilm, folder: Path, rate: Rate | None = None) -> tupl
     return replace(edit, events=tuple(events)), losses
 
 
-def copy_media(film: OpenFilm, folder: Path) -> tuple[list[str], list[str]]:
-    """Copies the rendered takes that the cut plays into a folder; gives the names there, and shots not yet rendered.
+def copy_media(film: OpenFilm, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Copies the rendered takes that the cut plays into a folder; gives the names there, and why others are not.
 
     Raises:
         MediaError: the folder cannot be written.
@@ -94,13 +94,20 @@ def copy_media(film: OpenFilm, folder: Path) -> tuple[list[str], list[str]]:
 
     store = Store()
     played = {event.source.shot for event in film.cut().events}
-    done, missing = [], []
-    for state in states(film, store):
+    done: list[str] = []
+    missing: dict[str, str] = {}
+    try:
+        found = states(film, store)
+    except (
+        WeightsError
+    ) as error:  # without its model nobody knows what was rendered; the cut is told all the same
+        return [], dict.fromkeys(sorted(played), str(error))
+    for state in found:
         if state.shot not in played or not state.selected or state.take is None:
             continue
         node = state.result.node
         if state.state != "clean" or node is None:
-            missing.append(state.shot)
+            missing[state.shot] = "not rendered yet"
             continue
         source, target = (
             store.blob_path(node.outputs["clip"]),
