@@ -19,11 +19,12 @@ from typer.exceptions import TyperException
 from filmwright.cli.check import check
 from filmwright.cli.deliver import deliver, poster, sheet
 from filmwright.cli.evaluate import evaluate
-from filmwright.cli.film import film_app
+from filmwright.cli.film_exchange import film_app
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan
 from filmwright.cli.resume import resume
+from filmwright.cli.timeline import timeline_app
 from filmwright.cli.train import train_app
 from filmwright.cli.verify import verify
 from filmwright.cli.world import world_app
@@ -54,6 +55,7 @@ app.command()(poster)
 app.command()(verify)
 app.add_typer(film_app, name="film")
 app.add_typer(models_app, name="models")
+app.add_typer(timeline_app, name="timeline")
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 

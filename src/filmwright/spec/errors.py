@@ -14,6 +14,7 @@ __all__ = [
     "HubError",
     "MediaError",
     "RefineError",
+    "TimelineError",
     "WeightsError",
     "listed",
 ]
@@ -59,6 +60,12 @@ class RefineError(FilmwrightError):
 
     code = "refine"
     exit_code = 3
+
+
+class TimelineError(FilmwrightError):
+    """A timeline or an editor's file that cannot be read or written; names the line where there is one."""
+
+    code = "timeline"
 
 
 class WeightsError(FilmwrightError):
