@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from filmwright.spec.errors import BadRequest, WeightsError
 
-__all__ = ["CARDS", "WAN", "ModelCard", "load_card"]
+__all__ = ["CARDS", "FAMILIES", "WAN", "ModelCard", "load_card"]
 
 WAN = (
     "wan2.1-t2v-1.3b",
@@ -24,7 +24,20 @@ WAN = (
     "wan2.2-i2v-a14b",
     "wan2.2-ti2v-5b",
 )
-CARDS = {"pocket": "pocket/card.json", **{name: f"cards/{name}.json" for name in WAN}}
+FAMILIES = (
+    "hunyuanvideo",
+    "hunyuanvideo-1.5-480p",
+    "hunyuanvideo-1.5-720p",
+    "hunyuanvideo-1.5-i2v-480p",
+    "hunyuanvideo-1.5-i2v-720p",
+    "mochi-1",
+    "ltx-video",
+    "ltx-2",
+    "svd",
+    "svd-xt",
+)
+"""Models that run through diffusers."""
+CARDS = {"pocket": "pocket/card.json", **{name: f"cards/{name}.json" for name in WAN + FAMILIES}}
 """Every model by name, and where its card lies in this room. Names are matched exactly."""
 
 
@@ -34,9 +47,12 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
-    family: Literal["pocket", "wan"] = "pocket"
+    family: Literal[
+        "pocket", "wan", "hunyuanvideo", "hunyuanvideo-1.5", "mochi", "ltx-video", "ltx-2", "svd"
+    ] = "pocket"
     summary: str
     licence: str
+    permits: str | None = None  # what the licence allows, in a sentence
     hub: str | None = None  # where its weights are published; None: they come with the package
     variant: str | None = None  # of the family: its nets and sizes, such as a key of weights.wan.WAN_SIZES
     part: str | None = None  # of the world, a key of spec.vocabulary.PARTS, that the weights were trained on
@@ -52,7 +68,9 @@ class ModelCard(BaseModel):
     num_frames: int
     min_frames: int
     max_frames: int
+    frame_step: int = 4  # frames are a multiple of this and one more
     steps: int
+    min_steps: int = 1
     max_steps: int
     guidance: float
     guidance_low: float | None = None  # of the second expert, which has the lower levels
@@ -62,6 +80,9 @@ class ModelCard(BaseModel):
     sampler: str
     samplers: tuple[str, ...]
     negative: str = ""  # what a clip should not show, where the request does not say
+    takes_words: bool = True
+    takes_negative: bool = True
+    calls: int = 1  # of the denoiser, a step
     cameras: tuple[str, ...]
     controls: tuple[str, ...]  # kinds of spec.request.Control that the model takes
     pictures: Literal["any", "none", "first", "first_or_none", "first_and_last"] = (

@@ -11,7 +11,6 @@ Nothing but safetensors is read; a parameter that is missing or left over is an 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,6 +25,7 @@ from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
 from filmwright.weights.pretrained import pretrained, transformers_library
+from filmwright.weights.saved import read_object, weight_paths
 from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
 from filmwright.weights.wan import WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 from filmwright.weights.wan_text import WanTextFiles
@@ -68,7 +68,7 @@ class WanFolder:
         Raises:
             WeightsError: a file is missing or damaged, or holds other parameters than the net.
         """
-        index = _json(folder / "model_index.json")
+        index = read_object(folder / "model_index.json")
         self.folder, self.device, self.dtype, self.vae_dtype = folder, device, dtype, vae_dtype or dtype
         self.boundary = None if index.get("boundary_ratio") is None else float(index["boundary_ratio"])
         self.first_frame_is_given = bool(index.get("expand_timesteps"))
@@ -83,7 +83,7 @@ class WanFolder:
                 _check_shapes(WanTransformer(config), places, folder / name)
         self.text = WanTextFiles(
             _places(folder / "text_encoder"),
-            _json(folder / "text_encoder" / "config.json"),
+            read_object(folder / "text_encoder" / "config.json"),
             folder / "tokenizer",
             device,
             dtype,
@@ -167,7 +167,7 @@ def wan_names(folder: Path, *, any_size: bool = False) -> tuple[str, ...]:
     Raises:
         WeightsError: it is no Wan model, or none that is known; the message says what was found.
     """
-    index = _json(folder / "model_index.json")
+    index = read_object(folder / "model_index.json")
     places = _places(folder / "transformer", to_own_names)
     config = _config(folder / "transformer", {k: v.shape for k, v in places.items()})
     found = [name for name in WAN if _fits(load_card(name), config, index, any_size=any_size)]
@@ -198,7 +198,7 @@ def _fits(card: ModelCard, config: WanConfig, index: dict[str, Any], *, any_size
 def _config(folder: Path, shapes: dict[str, tuple[int, ...]]) -> WanConfig:
     """The sizes of a transformer: from its shapes, and the heads, which no shape tells, from its config.json."""
     config = wan_config_of(shapes)
-    told = _json(folder / "config.json")
+    told = read_object(folder / "config.json")
     return replace(config, heads=int(told.get("num_attention_heads", told.get("num_heads", config.heads))))
 
 
@@ -206,11 +206,11 @@ def _places(
     folder: Path, rename: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 ) -> dict[str, TensorPlace]:
     """Where all tensors of a net's folder lie, under Wan's names; nothing is loaded."""
-    return rename(tensor_places(_paths(folder)))
+    return rename(tensor_places(weight_paths(folder)))
 
 
 def _vae_config(folder: Path) -> WanVAEConfig:
-    told = _json(folder / "config.json")
+    told = read_object(folder / "config.json")
     base = WAN22_VAE if told.get("is_residual") else WAN21_VAE
     return replace(
         base,
@@ -249,31 +249,3 @@ def _bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:
 
 def _plain_bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:
     return sum(p.count * dtype.itemsize for p in places.values())
-
-
-def _paths(folder: Path) -> list[Path]:
-    """The safetensors of a net's folder: one file, or the shards that an index names."""
-    indices = sorted(folder.glob("*.safetensors.index.json"))
-    if indices:
-        names = sorted(set(_json(indices[0]).get("weight_map", {}).values()))
-        if any(Path(str(n)).name != n for n in names):
-            raise WeightsError(f"{indices[0]} names files outside of its folder")
-        paths = [folder / str(name) for name in names]
-    else:
-        paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise WeightsError(
-            f"{folder} holds no safetensors: download the model, or convert it from another format"
-        )
-    return paths
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"{path} cannot be read ({reason}): the folder is no whole model") from error
-    if not isinstance(found, dict):
-        raise WeightsError(f"{path} is no object: the folder is no whole model")
-    return found
