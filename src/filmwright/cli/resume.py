@@ -106,7 +106,7 @@ def _plain(run: Unfinished) -> dict[str, Any]:
         "path": str(run.record.path),
         "prompt": run.record.request.prompt,
         "model": run.record.request.model,
-        "steps_done": min(run.calls, run.record.request.steps),
+        "steps_done": run.steps_done,
         "steps": run.record.request.steps,
         "denoised": run.denoised,
         "running": run.running,

@@ -85,10 +85,15 @@ def runner_for(
     Raises:
         WeightsError: its files are missing or damaged.
     """
-    if load_card(model).family == "wan":
+    family = load_card(model).family
+    if family == "wan":
         from filmwright.engine.wan_runner import wan_runner
 
         return wan_runner(model, device, weights, strategy)
+    if family != "pocket":
+        from filmwright.engine.diffusers_runner import diffusers_runner
+
+        return diffusers_runner(model, device, weights, strategy)
     return PocketRunner(backbone_for(model, device, weights))
 
 
@@ -249,7 +254,8 @@ class _Run:
         with clock.stage("encode", 1):
             prepared = runner.prepare(request)
         give_back(self.device)
-        with clock.stage("denoise", request.steps, before=min(journal.kept, request.steps)) as step:
+        before = min(journal.kept // load_card(request.model).calls, request.steps)
+        with clock.stage("denoise", request.steps, before=before) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
         for name, proof in runner.proofs.items():
             if proof.get("dropped"):

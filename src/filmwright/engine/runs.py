@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import Request
+from filmwright.weights.card import load_card
 from filmwright.weights.places import home
 
 __all__ = [
@@ -64,11 +65,19 @@ class Unfinished:
     changed: float  # seconds since 1970
 
     @property
+    def steps_done(self) -> int:
+        """Steps of which all answers are kept; a model that asks its denoiser less often than usual has done more."""
+        request = self.record.request
+        return min(self.calls // load_card(request.model).calls, request.steps)
+
+    @property
     def said(self) -> str:
         """How far it has come, in words."""
         if self.denoised:
             return "denoised, not decoded"
-        return f"{min(self.calls, self.record.request.steps)} of {self.record.request.steps} steps"
+        if load_card(self.record.request.model).calls > 1:
+            return f"{self.calls} answers of the denoiser are kept"
+        return f"{self.steps_done} of {self.record.request.steps} steps"
 
 
 def folder_of(request: Request, target: Path) -> Path:
