@@ -137,7 +137,9 @@ def generate(
         check_output(sidecar_path(path))
 
     if gpus > 1 and load_card(first.model).family != "wan":
-        raise BadRequest(f"model {first.model!r} runs in one process: leave --gpus out")
+        raise BadRequest(
+            f"model {first.model!r} runs in one process, the Wan family in several: leave --gpus out"
+        )
     if gpus > 1 and count > 1:
         raise BadRequest(f"--gpus {gpus} makes one clip at a time: leave --count out")
 

@@ -110,6 +110,7 @@ def lines_of(card: ModelCard) -> list[str]:
         f"{card.name}: {card.summary}",
         f"  licence   {card.licence}" + (f": {card.permits}" if card.permits else ""),
         f"  sizes     {sizes}; any sides of {card.min_side} to {card.max_side} in steps of {card.side_multiple}",
+        *([] if card.permits is None else [f"  licence   {card.permits}"]),
         f"  length    {low:.2f} to {high:.2f} s, {card.max_frames} frames at {card.fps} fps",
         f"  samplers  {', '.join(card.samplers)}; {card.sampler} by default",
         f"  steps     {card.steps}; guidance {guidance}"
@@ -142,9 +143,9 @@ def pick(
 ) -> None:
     """Say which models can make a clip on this machine, and what each would need; the fastest first."""
     from filmwright.engine.build_request import build_request, check_device
-    from filmwright.spec.errors import DoesNotFit
+    from filmwright.spec.errors import DoesNotFit, WeightsError
     from filmwright.spec.plan import parse_memory, say_bytes, say_seconds
-    from filmwright.weights.card import CARDS
+    from filmwright.weights.card import CARDS, load_card
     from filmwright.weights.places import places
 
     check_device(device)
@@ -154,8 +155,8 @@ def pick(
     for name in CARDS:
         try:
             requests[name] = build_request(
-                "a clip", model=name, size=size, aspect=aspect, seconds=seconds, image=image,
-                last_image=last_image, camera=camera, seed=0,
+                "a clip" if load_card(name).takes_words else None, model=name, size=size, aspect=aspect,
+                seconds=seconds, image=image, last_image=last_image, camera=camera, seed=0,
             )  # fmt: skip
         except BadRequest as error:
             refused[name] = str(error)
@@ -170,7 +171,7 @@ def pick(
     for name, request in requests.items():
         try:
             plans[name] = plan_for(request, device=place, budget=budget, as_published=True)
-        except DoesNotFit as error:
+        except (DoesNotFit, WeightsError) as error:
             refused[name] = str(error)
     order = sorted(plans, key=lambda name: plans[name].seconds or 0.0)
     if as_json:
@@ -182,6 +183,6 @@ def pick(
         where = "here" if name in here else "not here"
         time = "" if plan.seconds is None else say_seconds(plan.seconds)
         what = f"{request.width}x{request.height}, {request.num_frames} frames, {request.steps} steps"
-        typer.echo(f"{name:<22}{where:<10}{say_bytes(plan.peak):>8} {time:>8}  {what}; {plan.strategy.said}")
+        typer.echo(f"{name:<27}{where:<10}{say_bytes(plan.peak):>8} {time:>8}  {what}; {plan.strategy.said}")
     for name, why in refused.items():
-        typer.echo(f"{name:<22}no: {why}")
+        typer.echo(f"{name:<27}no: {why}")

@@ -43,7 +43,7 @@ def plan(
     if weights is not None and not weights.is_dir():
         raise BadRequest(f"--weights {weights} is not a folder")
     request = build_request(
-        prompt if prompt or again else "a clip",
+        prompt or ("a clip" if not again and takes_words(model) else None),
         model=model,
         size=size,
         aspect=aspect,
@@ -65,6 +65,13 @@ def plan(
         return
     for line in table(made):
         typer.echo(line)
+
+
+def takes_words(model: str | None) -> bool:
+    """Whether a model, the default one if None, takes a prompt."""
+    from filmwright.weights.card import load_card
+
+    return model is None or load_card(model).takes_words
 
 
 def table(made: Plan) -> list[str]:

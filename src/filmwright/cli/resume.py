@@ -108,7 +108,7 @@ def _plain(run: Unfinished) -> dict[str, Any]:
         "path": str(run.record.path),
         "prompt": run.record.request.prompt,
         "model": run.record.request.model,
-        "steps_done": min(run.calls, run.steps),
+        "steps_done": run.steps_done,
         "steps": run.steps,
         "denoised": run.denoised,
         "running": run.running,

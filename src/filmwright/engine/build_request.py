@@ -16,6 +16,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from filmwright.engine.check_controls import check_controls, check_name
+from filmwright.engine.check_shape import check_frames, check_rate, check_size, frames_for
 from filmwright.engine.distilled import check_distilled
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
@@ -83,7 +84,7 @@ def build_request(
         size: (width, height) in pixels, or as text "256x160".
         aspect: "16:9" instead of a size: the nearest that the model makes.
         seconds: length instead of `num_frames`: the nearest 4k+1 frames.
-        num_frames: length in frames, 4k+1.
+        num_frames: length in frames, 4k+1 or as the model's card says.
         fps: frames a second.
         seed: of the noise; drawn at random when None.
         steps: of the sampler.
@@ -108,10 +109,10 @@ def build_request(
         raise BadRequest("both a size and an aspect were given: give one of them")
     if seconds is not None and num_frames is not None:
         raise BadRequest("both seconds and frames were given: give one of them")
-    if prompt is None and base is None:
+    if prompt is None and base is None and card.takes_words:
         raise BadRequest("there is no prompt: say in a few words what the clip shows")
     rate = _given(fps, base.fps if base else card.fps)
-    _check_rate(rate, card)
+    check_rate(rate, card)
     if aspect is not None:
         width, height = size_for_aspect(aspect, card)
     elif size is not None:
@@ -119,7 +120,7 @@ def build_request(
     else:
         width, height = (base.width, base.height) if base else card.native_sizes[0]
     if seconds is not None:
-        num_frames = _frames_for(seconds, rate, card)
+        num_frames = frames_for(seconds, rate, card)
     length = _given(num_frames, base.num_frames if base else card.num_frames)
     pictures = {at: path for at, path in ((0, image), (length - 1, last_image)) if path is not None}
     shape = VideoShape(width=width, height=height, num_frames=length, fps=rate)
@@ -160,19 +161,16 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
         MediaError: a picture cannot be read.
     """
     card = card or load_card(request.model)
-    _check_text("prompt", request.prompt)
-    if not request.prompt.strip():
-        raise BadRequest("the prompt is empty: say in a few words what the clip shows")
-    _check_text("negative prompt", request.negative)
-    _check_size(request.width, request.height, card)
-    _check_rate(request.fps, card)
-    _check_frames(request.num_frames, card)
+    _check_words(request, card)
+    check_size(request.width, request.height, card)
+    check_rate(request.fps, card)
+    check_frames(request.num_frames, card)
     if not 0 <= request.seed < 2**63:
         raise BadRequest(f"seed {request.seed} is out of range: it must be from 0 to {2**63 - 1}")
     check_distilled(request, card)
-    if not 1 <= request.steps <= card.max_steps:
+    if not card.min_steps <= request.steps <= card.max_steps:
         raise BadRequest(
-            f"{request.steps} steps are out of range: model {card.name!r} takes 1 to {card.max_steps}, "
+            f"{request.steps} steps are out of range: model {card.name!r} takes {card.min_steps} to {card.max_steps}, "
             f"{card.steps} by default"
         )
     if not 0 <= request.guidance <= card.max_guidance:  # false for NaN too
@@ -184,7 +182,8 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     check_controls(request, card)
     _check_loras(request, card)
     if request.cache and card.family != "wan":
-        raise BadRequest(f"model {card.name!r} takes no --cache: its steps are few and quick")
+        why = "its steps are few and quick" if card.family == "pocket" else "the models of the Wan family do"
+        raise BadRequest(f"model {card.name!r} takes no --cache: {why}")
     if not 0 <= request.cache <= 1:
         raise BadRequest(
             f"--cache {request.cache:g} is out of range: 0 is exact, 0.05 to 0.15 saves about half"
@@ -273,21 +272,6 @@ def _tidy(text: str) -> str:
     return " ".join(text.split())
 
 
-def _frames_for(seconds: float, fps: int, card: ModelCard) -> int:
-    """The nearest frames that the model makes for a length in seconds: 4k+1, or whole chunks."""
-    low, high = card.min_frames / fps, card.max_frames / fps
-    frames = seconds * fps
-    if math.isfinite(frames) and seconds > 0:
-        step = card.frames_step
-        least = step - 3
-        nearest = least + step * max(round((frames - least) / step), 0)
-        if card.min_frames <= nearest <= card.max_frames:
-            return nearest
-    raise BadRequest(
-        f"{seconds:g} seconds are out of range: model {card.name!r} makes {low:.2f} to {high:.2f} seconds at {fps} fps"
-    )
-
-
 def _named_camera(prompt: str | None, card: ModelCard) -> str | None:
     """The one camera move that a prompt names beyond doubt: it becomes a control, where it can be seen and changed."""
     if not prompt or "camera" not in card.controls:
@@ -322,6 +306,18 @@ def _replaced(base: tuple[Control, ...], given: tuple[Control, ...]) -> tuple[Co
     return (*kept, *given)
 
 
+def _check_words(request: Request, card: ModelCard) -> None:
+    """See that there are words where the model takes them, and none where it does not."""
+    _check_text("prompt", request.prompt)
+    if card.takes_words and not request.prompt.strip():
+        raise BadRequest("the prompt is empty: say in a few words what the clip shows")
+    if request.prompt and not card.takes_words:
+        raise BadRequest(f"model {card.name!r} takes no words, only a picture: leave the prompt out")
+    _check_text("negative prompt", request.negative)
+    if request.negative and not card.takes_negative:
+        raise BadRequest(f"model {card.name!r} takes no negative prompt: leave --negative out")
+
+
 def _check_text(what: str, text: str) -> None:
     if len(text) > MAX_PROMPT_LETTERS:
         raise BadRequest(f"the {what} has {len(text)} letters: the limit is {MAX_PROMPT_LETTERS}; shorten it")
@@ -333,52 +329,8 @@ def _check_text(what: str, text: str) -> None:
         ) from error
 
 
-def _check_size(width: int, height: int, card: ModelCard) -> None:
-    low, high, multiple = card.min_side, card.max_side, card.side_multiple
-    if min(width, height) <= 0:
-        raise BadRequest(
-            f"size {width}x{height} is impossible: both sides must be positive, {low} to {high} pixels"
-        )
-    if width % multiple or height % multiple:
-        near = "x".join(str(_nearest_side(side, card)) for side in (width, height))
-        raise BadRequest(f"size {width}x{height} does not divide by {multiple}: the nearest is {near}")
-    if not (low <= min(width, height) and max(width, height) <= high):
-        native = ", ".join(f"{w}x{h}" for w, h in card.native_sizes)
-        raise BadRequest(
-            f"size {width}x{height} is beyond model {card.name!r}: sides of {low} to {high} pixels, best {native}"
-        )
-
-
-def _nearest_side(side: int, card: ModelCard) -> int:
-    nearest = round(side / card.side_multiple) * card.side_multiple
-    return min(max(nearest, card.min_side), card.max_side)
-
-
-def _check_rate(fps: int, card: ModelCard) -> None:
-    if not card.min_fps <= fps <= card.max_fps:
-        raise BadRequest(
-            f"{fps} fps is out of range: model {card.name!r} takes {card.min_fps} to {card.max_fps}, "
-            f"{card.fps} by default"
-        )
-
-
-def _check_frames(num_frames: int, card: ModelCard) -> None:
-    if not card.min_frames <= num_frames <= card.max_frames:
-        raise BadRequest(
-            f"{num_frames} frames are out of range: model {card.name!r} makes {card.min_frames} to {card.max_frames}"
-        )
-    step = card.frames_step
-    if (num_frames + 3) % step:
-        low = num_frames - (num_frames + 3) % step
-        offers = [str(n) for n in (low, low + step) if card.min_frames <= n <= card.max_frames]
-        must = "4k+1" if card.chunk is None else f"{step}k-3, whole chunks of {card.chunk} latent frames"
-        raise BadRequest(
-            f"{num_frames} frames cannot be made: frames must be {must}, the nearest is {' or '.join(offers)}"
-        )
-
-
 def _check_loras(request: Request, card: ModelCard) -> None:
-    if request.loras and card.family == "pocket":
+    if request.loras and card.family != "wan":
         raise BadRequest(f"model {card.name!r} takes no LoRA: the models of the Wan family do")
     for lora in request.loras:
         if lora.expert != "both" and card.boundary is None:

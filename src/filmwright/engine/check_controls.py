@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
 from filmwright.spec.controls import moved_axes
-from filmwright.spec.errors import BadRequest
+from filmwright.spec.errors import BadRequest, listed
 from filmwright.spec.request import CameraPath, ImageRef, Keyframe, MotionBrush, Pose, Prefix, Request
-from filmwright.weights.card import ModelCard
+from filmwright.weights.card import CARDS, ModelCard, load_card
 
 __all__ = ["check_controls", "check_name"]
 
@@ -43,10 +43,11 @@ def check_controls(request: Request, card: ModelCard) -> None:
         )
     for control in request.controls:
         if control.kind not in card.controls:
-            instead = "; say the camera move in the prompt" if control.kind == "camera" else ""
+            able = [name for name in CARDS if control.kind in load_card(name).controls]
+            instead = ", or say the camera move in the prompt" if control.kind == "camera" else ""
             raise BadRequest(
                 f"model {card.name!r} takes no {control.kind}: it takes "
-                f"{', '.join(card.controls) or 'words alone'}{instead}"
+                f"{', '.join(card.controls) or 'words alone'}; {listed(able, 20)} would{instead}"
             )
         match control:
             case Keyframe(at=at, image=image):

@@ -88,10 +88,15 @@ def runner_for(
     Raises:
         WeightsError: its files are missing or damaged.
     """
-    if load_card(model).family == "wan":
+    family = load_card(model).family
+    if family == "wan":
         from filmwright.engine.wan_runner import wan_runner
 
         return wan_runner(model, device, weights, strategy)
+    if family != "pocket":
+        from filmwright.engine.diffusers_runner import diffusers_runner
+
+        return diffusers_runner(model, device, weights, strategy)
     return PocketRunner(backbone_for(model, device, weights))
 
 
@@ -276,8 +281,9 @@ class _Run:
         with clock.stage("encode", 1):
             prepared = runner.prepare(request)
         give_back(self.device)
-        steps = load_card(request.model).steps_of(request.num_frames, request.steps)
-        with clock.stage("denoise", steps, before=min(journal.kept, steps)) as step:
+        card = load_card(request.model)
+        steps = card.steps_of(request.num_frames, request.steps)
+        with clock.stage("denoise", steps, before=min(journal.kept // card.calls, steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
         for name, proof in runner.proofs.items():
             if proof.get("dropped"):

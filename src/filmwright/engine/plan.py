@@ -20,13 +20,14 @@ from torch import nn
 
 from filmwright.engine.attention import candidates
 from filmwright.engine.devices import fast_dtype
-from filmwright.engine.memory import available, resident
+from filmwright.engine.memory import available, give_back, resident
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
 
 if TYPE_CHECKING:
+    from filmwright.engine.families_plan import FamilyNeeds
     from filmwright.models.wan import WanTransformer
     from filmwright.models.wan_past import WanPast
     from filmwright.models.wan_vae import WanVAE
@@ -82,9 +83,15 @@ def plan_for(
     """
     free = available(device) if budget is None else budget
     video = _video_bytes(request, device, hold=hold_frames)
-    if load_card(request.model).family == "wan":
+    family = load_card(request.model).family
+    if family == "wan":
         files = _wan_files(request.model, device, weights, as_published=as_published)
         plans = [_wan_plan(request, files, strategy, free, video) for strategy in STRATEGIES]
+    elif family != "pocket":
+        from filmwright.engine.families_plan import family_needs
+
+        needs = family_needs(request, device, weights)
+        plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES[:2]]
     else:
         plans = [_pocket_plan(request, device, weights, free, video)]
     for index, plan in enumerate(plans):
@@ -297,6 +304,27 @@ def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, .
     return Work(bytes=most, products=products, convolutions=convolutions * saved)
 
 
+def _family_plan(
+    request: Request, needs: FamilyNeeds, device: str, strategy: Strategy, free: int, video: int
+) -> Plan:
+    """A net is read while the file it comes from is in the host's memory too; after that a phase computes."""
+    rates = _rates(device, needs.dtype, needs.vae_dtype)  # first: the kernels that it loads are in use then
+    give_back(device)
+    held, peaks = {"": _base_of_families(device)}, []
+    for phase, more in ((needs.encode, 0), (needs.denoise, 0), (needs.decode, video)):
+        if strategy.nets == "staged":
+            held = {"": held[""]}
+        highest = 0
+        for name in phase.nets:
+            new = needs.loading[name] if device == "cpu" and name not in held else 0
+            held[name] = phase.nets[name]
+            highest = max(highest, sum(held.values()) + new)
+        peaks.append(max(highest, sum(held.values()) + phase.bytes + more))
+    works = [Work(products=p.products, convolutions=p.convolutions) for p in needs.phases]
+    encode, denoise, decode = (work.seconds(rates) for work in works)
+    return _plan(request, device, needs.dtype, strategy, tuple(peaks), (encode, denoise, decode), free)
+
+
 def _pocket_plan(request: Request, device: str, weights: Path | None, free: int, video: int) -> Plan:
     """The pocket model is small: its needs are lines through what a trace found, so that no run waits for one."""
     from filmwright.engine.pocket import DECODE_CHUNK
@@ -336,7 +364,8 @@ def _plan(
     free: int,
 ) -> Plan:
     if device == "cpu":
-        share = 1.0 if load_card(request.model).family == "wan" else 0.45  # the pocket model's sums are small
+        # the pocket model's sums are small, and the libraries of the other families have a part of it in use already
+        share = 1.0 if load_card(request.model).family == "wan" else 0.45
         peaks = tuple(int(p + share * k) for p, k in zip(peaks, KERNELS, strict=True))
     phases = (
         Phase(name="encode", peak=peaks[0], seconds=seconds[0]),
@@ -374,6 +403,12 @@ def _video_bytes(request: Request, device: str, *, hold: bool) -> int:
 @lru_cache(maxsize=4)
 def _base(device: str) -> int:
     """What was in use before anything was loaded."""
+    return resident(device)
+
+
+@lru_cache(maxsize=4)
+def _base_of_families(device: str) -> int:
+    """As `_base`, once their libraries are there, which have some hundred megabytes."""
     return resident(device)
 
 

@@ -75,11 +75,24 @@ class Unfinished:
         return load_card(request.model).steps_of(request.num_frames, request.steps)
 
     @property
+    def calls_a_step(self) -> int:
+        """How often the denoiser is asked a step."""
+        model = self.record.request.model
+        return load_card(model).calls if model in CARDS else 1
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of which all answers are kept; a model that asks its denoiser less often than usual has done more."""
+        return min(self.calls // self.calls_a_step, self.steps)
+
+    @property
     def said(self) -> str:
         """How far it has come, in words."""
         if self.denoised:
             return "denoised, not decoded"
-        return f"{min(self.calls, self.steps)} of {self.steps} steps"
+        if self.calls_a_step > 1:
+            return f"{self.calls} answers of the denoiser are kept"
+        return f"{self.steps_done} of {self.steps} steps"
 
 
 def folder_of(request: Request, target: Path) -> Path:

@@ -111,5 +111,5 @@ class _FusedAttention(TorchFunctionMode):
     ) -> Any:
         """Gives attention's result a place and computes nothing else otherwise."""
         if func is torch.nn.functional.scaled_dot_product_attention:
-            return torch.empty_like(args[0])
+            return torch.empty_like(args[0] if args else (kwargs or {})["query"])
         return func(*args, **(kwargs or {}))

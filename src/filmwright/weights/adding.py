@@ -25,6 +25,7 @@ from filmwright.weights.places import (
     place_of,
     places,
 )
+from filmwright.weights.recognise import model_names
 from filmwright.weights.wan_folder import WanFolder, looks, wan_names
 from filmwright.weights.wan_parts import NETS, WanParts, describe, index_of, net_of, parts_in, tensors_of
 
@@ -69,19 +70,18 @@ def added(
         raise BadRequest(
             f"{path} is a whole model: --like and the options of parts go with a transformer alone"
         )
-    parts = parts_in(path) if whole else _completed(path, given, like)
-    names = wan_names(path if whole else parts, any_size=any_size)
+    parts = None if whole else _completed(path, given, like)
+    names = model_names(path, any_size=any_size) if parts is None else wan_names(parts, any_size=any_size)
     if name is not None and name not in names:
         raise BadRequest(f"{path} is not {name!r}: it may be {', '.join(names)}")
     if name is None and len(names) > 1:
         raise BadRequest(f"{path} may be any of {', '.join(names)}: say which with --as NAME")
     chosen = name or names[0]
     _check_loras(load_card(chosen), loras)
-    if parts.index is None:
-        parts = replace(parts, index=index_of(load_card(chosen)))
     if load_card(chosen).family == "wan":
-        WanFolder(parts).check()
-    place = hashed(path, on_file, None if whole else parts.paths)
+        known = parts_in(path) if parts is None else parts
+        WanFolder(known if known.index else replace(known, index=index_of(load_card(chosen)))).check()
+    place = hashed(path, on_file, None if parts is None else parts.paths)
     _see_that_it_is_not_its_base(path, load_card(chosen), place, loras)
     made_by = [
         PlacedLora(path=Path(r.path), weight=r.weight, expert=r.expert, file=hashed_file(Path(r.path)))

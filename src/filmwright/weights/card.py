@@ -11,9 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from filmwright.spec.errors import BadRequest, WeightsError
-from filmwright.spec.shapes import TEMPORAL_FACTOR
 
-__all__ = ["CARDS", "WAN", "ModelCard", "load_card"]
+__all__ = ["CARDS", "FAMILIES", "WAN", "ModelCard", "load_card"]
 
 WAN = (
     "wan2.1-t2v-1.3b",
@@ -35,7 +34,20 @@ WAN = (
     "lightx2v-i2v-a14b",
     "self-forcing-t2v-1.3b",
 )
-CARDS = {"pocket": "pocket/card.json", **{name: f"cards/{name}.json" for name in WAN}}
+FAMILIES = (
+    "hunyuanvideo",
+    "hunyuanvideo-1.5-480p",
+    "hunyuanvideo-1.5-720p",
+    "hunyuanvideo-1.5-i2v-480p",
+    "hunyuanvideo-1.5-i2v-720p",
+    "mochi-1",
+    "ltx-video",
+    "ltx-2",
+    "svd",
+    "svd-xt",
+)
+"""Models that run through diffusers."""
+CARDS = {"pocket": "pocket/card.json", **{name: f"cards/{name}.json" for name in WAN + FAMILIES}}
 """Every model by name, and where its card lies in this room. Names are matched exactly."""
 
 
@@ -45,7 +57,9 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
-    family: Literal["pocket", "wan"] = "pocket"
+    family: Literal[
+        "pocket", "wan", "hunyuanvideo", "hunyuanvideo-1.5", "mochi", "ltx-video", "ltx-2", "svd"
+    ] = "pocket"
     summary: str
     licence: str
     permits: str | None = None  # what the licence allows, in a sentence
@@ -71,7 +85,11 @@ class ModelCard(BaseModel):
     num_frames: int
     min_frames: int
     max_frames: int
+    frame_step: int = (
+        4  # frames are a multiple of this and one more; a chunked model makes whole chunks of its latents
+    )
     steps: int
+    min_steps: int = 1
     max_steps: int
     guidance: float
     guidance_low: float | None = None  # of the second expert, which has the lower levels
@@ -89,6 +107,9 @@ class ModelCard(BaseModel):
     sampler: str
     samplers: tuple[str, ...]
     negative: str = ""  # what a clip should not show, where the request does not say
+    takes_words: bool = True
+    takes_negative: bool = True
+    calls: int = 1  # of the denoiser, a step
     cameras: tuple[str, ...]
     controls: tuple[str, ...]  # kinds of spec.request.Control that the model takes
     pictures: Literal["any", "none", "first", "first_or_none", "first_and_last"] = (
@@ -107,13 +128,18 @@ class ModelCard(BaseModel):
         return tuple(axis for axis, by in shown.items() if by)
 
     @property
-    def frames_step(self) -> int:
-        """Frames are this many times a whole number, less 3: a latent frame is 4, the first one 1."""
-        return TEMPORAL_FACTOR * (self.chunk or 1)
+    def lengths(self) -> range:
+        """The lengths in frames that the model makes. The first latent frame is one frame, the others are four."""
+        step = self.frame_step * (self.chunk or 1)
+        first = step - self.frame_step + 1  # of one chunk
+        least = first + step * max(-((first - self.min_frames) // step), 0)
+        return range(least, self.max_frames + 1, step)
 
     def steps_of(self, num_frames: int, steps: int) -> int:
         """Steps of a whole clip: a chunk's, as many times as there are chunks."""
-        return steps * (num_frames + 3) // self.frames_step if self.chunk else steps
+        if self.chunk is None:
+            return steps
+        return steps * (self.lengths.index(num_frames) + self.lengths.start // self.lengths.step + 1)
 
 
 @cache

@@ -1,0 +1,287 @@
+"""Runs requests on diffusers' pipelines, in three phases with the nets that each needs; see `engine.families`.
+
+A pipeline is one call in diffusers, prompt to frames. Here it is made anew for each phase, nets that the phase does
+not need standing in it as shells without weights, and is left at the VAE's door: what it hands to the VAE's `decode` is
+what a run keeps, and what decoding starts from. Its denoiser's answers go through the journal on their way.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from filmwright.diffusion.flow import Denoise
+from filmwright.diffusion.samplers import OnStep
+from filmwright.engine.devices import fast_dtype
+from filmwright.engine.families import FAMILIES, as_pixels
+from filmwright.media.image import load_image
+from filmwright.spec.errors import WeightsError
+from filmwright.spec.plan import Strategy
+from filmwright.spec.request import Keyframe, Request
+from filmwright.spec.words import Finding
+from filmwright.weights.card import ModelCard, load_card
+from filmwright.weights.diffusers_folder import DiffusersFolder, diffusers_library, quiet
+from filmwright.weights.places import hashed, place_of
+
+__all__ = [
+    "DiffusersRunner",
+    "LeftAtDoor",
+    "build_pipeline",
+    "call_pipeline",
+    "decoded",
+    "diffusers_files",
+    "diffusers_runner",
+]
+
+
+class LeftAtDoor(Exception):
+    """A pipeline was left where it hands `latents` to its VAE's `decode`."""
+
+    def __init__(self, latents: Tensor) -> None:
+        super().__init__()
+        self.latents = latents
+
+
+class DiffusersRunner:
+    """Runs requests on a saved pipeline; see `engine.generate.Runner`."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        folder: DiffusersFolder,
+        hashes: dict[str, str],
+        strategy: Strategy | None = None,
+    ) -> None:
+        self.card, self.folder, self.hashes = card, folder, hashes
+        self.family = FAMILIES[card.family]
+        self.strategy = strategy or Strategy()
+        self.proofs: dict[str, dict[str, float]] = {}  # nothing here is inexact
+        self._held: dict[str, nn.Module] = {}
+
+    def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
+        """Nothing: these models were trained on everybody's words."""
+        return ()
+
+    def prepare(self, request: Request) -> dict[str, Any]:
+        """The words as arguments of the pipeline's call; a picture is looked at when the denoising begins."""
+        nets = {name: self._net(name) for name in self.family.readers}
+        with quiet():
+            pipe = build_pipeline(self.folder, self.card, request, nets, self.folder.device)
+            return self.family.encode(pipe, request, self.folder.device)
+
+    def denoise(
+        self,
+        request: Request,
+        prepared: dict[str, Any],
+        on_step: OnStep,
+        through: Callable[[Denoise], Denoise],
+    ) -> Tensor:
+        """What decoding starts from [1, c, t, h, w], scaled and shifted as the VAE takes it."""
+        folder = self.folder
+        wanted = (folder.denoiser, *self.family.beside, *(self.family.lookers if request.controls else ()))
+        nets = {name: self._net(name) for name in wanted}
+        pipe = build_pipeline(folder, self.card, request, nets, folder.device, on_step)
+        with ExitStack() as stack:
+            net = nets[folder.denoiser]
+            stack.enter_context(_as_method(net, "forward", self._answered(net.forward, through)))
+            latents = call_pipeline(pipe, self.card, request, prepared)
+        return latents.transpose(0, 1)[None] if latents.ndim == 4 else latents
+
+    def _answered(
+        self, forward: Callable[..., Any], through: Callable[[Denoise], Denoise]
+    ) -> Callable[..., Any]:
+        """`forward`, which gives a tuple of tensors, through a journal of single ones: laid out in a row."""
+        now: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+        def denoise(x: Tensor, levels: Tensor) -> Tensor:  # noqa: ARG001
+            args, kwargs = now.pop()
+            return _in_a_row(forward(*args, **kwargs))
+
+        answer = through(denoise)
+
+        def answered(*args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+            likes = self.family.answer(*args, **kwargs)
+            now[:] = [(args, kwargs)]
+            row = answer(_in_a_row(likes), likes[0].new_zeros(()))
+            parts = row.split([like.numel() for like in likes])
+            return tuple(part.view(like.shape) for part, like in zip(parts, likes, strict=True))
+
+        return answered
+
+    def _net(self, name: str) -> nn.Module:
+        """A net, held for the next time if the strategy says so; else it is gone when the caller is done with it."""
+        net = self._held[name] if name in self._held else self.folder.net(name)
+        if self.strategy.nets == "held":
+            self._held[name] = net
+        return net
+
+    def chunks(self, latents: Tensor) -> int:
+        """How many pieces `decode` gives."""
+        return latents.shape[2]
+
+    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """Frames uint8 [n, H, W, 3], a latent frame's at a time; the VAE decodes all of them at once."""
+        vae = self._net("vae")
+        frames = decoded(vae, self.card, latents)
+        del vae
+        count, whole = latents.shape[2], frames.shape[2]
+        step = 1 if count == 1 else (whole - 1) // (count - 1)
+        ends = [whole - (count - 1 - i) * step for i in range(count)]
+        for start, end in zip([0, *ends], ends, strict=False):
+            yield as_pixels(frames[:, :, start:end]).cpu().numpy()
+
+
+def decoded(vae: nn.Module, card: ModelCard, latents: Tensor) -> Tensor:
+    """Frames [1, 3, t, H, W] in -1..1 of what `DiffusersRunner.denoise` gave."""
+    first = next(vae.parameters())
+    z = latents[0].transpose(0, 1) if card.family == "svd" else latents
+    return FAMILIES[card.family].decode(vae, z.to(first.device, first.dtype))
+
+
+def build_pipeline(
+    folder: DiffusersFolder,
+    card: ModelCard,
+    request: Request,
+    nets: dict[str, Any],
+    device: str,
+    on_step: OnStep | None = None,
+) -> Any:
+    """The family's pipeline with these nets and shells of the others, on `device` whatever its shells are on."""
+    family = FAMILIES[card.family]
+    kind = getattr(
+        diffusers_library(), family.pictured if family.pictured and request.controls else family.pipeline
+    )
+
+    @contextmanager
+    def steps(_: Any, iterable: Any = None, total: int | None = None) -> Iterator[_Bar]:  # noqa: ARG001
+        yield _Bar(total or 0, on_step)
+
+    phase = type(
+        kind.__name__,
+        (kind,),
+        {"_execution_device": property(lambda _: torch.device(device)), "progress_bar": steps},
+    )
+    parts = folder.options | folder.plain
+    scheduler = parts["scheduler"]
+    shift = {} if card.shift is None else {"shift": card.shift}
+    parts["scheduler"] = type(scheduler).from_config(scheduler.config, **shift)
+    if "guider" in parts:
+        parts["guider"] = parts["guider"].new(guidance_scale=request.guidance)
+    parts |= {name: nets.get(name) or folder.shell(name) for name in folder.nets}
+    taken = inspect.signature(kind.__init__).parameters
+    absent = {name: None for name, p in taken.items() if p.default is p.empty and name != "self"}
+    with quiet():
+        return phase(**absent | {name: part for name, part in parts.items() if name in taken})
+
+
+def call_pipeline(pipe: Any, card: ModelCard, request: Request, prepared: dict[str, Any]) -> Tensor:
+    """Runs a pipeline as far as its VAE's door: what it hands to `decode`."""
+
+    def leave(z: Tensor, *_: Any, **__: Any) -> NoReturn:
+        raise LeftAtDoor(z)
+
+    shown = [c.image.path for c in request.controls if isinstance(c, Keyframe)]
+    picture = Image.fromarray(load_image(shown[0], request.width, request.height)) if shown else None
+    settings = FAMILIES[card.family].settings(pipe, request, picture)
+    generator = torch.Generator().manual_seed(request.seed)
+    on_host = nullcontext() if pipe._execution_device.type == "cpu" else _DrawnOnHost()  # noqa: SLF001
+    with quiet(), on_host, _as_method(pipe.vae, "decode", leave):
+        try:
+            pipe(
+                **prepared,
+                **settings,
+                num_inference_steps=request.steps,
+                generator=generator,
+                output_type="pt",
+            )
+        except LeftAtDoor as door:
+            return door.latents
+    raise AssertionError("a pipeline decodes")
+
+
+class _DrawnOnHost(TorchFunctionMode):
+    """Noise of a generator on the CPU is drawn there, whatever device it is for: LTX asks torch for it plainly."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Draws noise; all else is as it was."""
+        kwargs = kwargs or {}
+        if func is torch.randn and kwargs.get("generator") is not None:
+            return func(*args, **kwargs | {"device": "cpu"}).to(kwargs.get("device") or "cpu")
+        return func(*args, **kwargs)
+
+
+class _Bar:
+    """A progress bar as diffusers moves it."""
+
+    def __init__(self, total: int, on_step: OnStep | None) -> None:
+        self.total, self.on_step, self.done = total, on_step, 0
+
+    def update(self, count: int = 1) -> None:
+        """`count` steps more are done."""
+        self.done += count
+        if self.on_step is not None:
+            self.on_step(self.done, self.total)
+
+
+@contextmanager
+def _as_method(net: nn.Module, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Within, `net` has another method of this name."""
+    setattr(net, name, method)
+    try:
+        yield
+    finally:
+        delattr(net, name)
+
+
+def _in_a_row(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+@lru_cache(maxsize=1)
+def diffusers_files(
+    model: str, device: str = "cpu", weights: Path | None = None
+) -> tuple[DiffusersFolder, dict[str, str]]:
+    """The files of the model called `model`, from where it was added or from the folder `weights`, and their hashes.
+
+    Raises:
+        WeightsError: it was not added, is damaged, or is of another family than its name says.
+    """
+    card = load_card(model)
+    place = hashed(weights) if weights else place_of(model)
+    hashes = place.check()
+    dtype = fast_dtype(device)
+    alike = FAMILIES[card.family].same_dtype or device != "cpu"
+    folder = DiffusersFolder(
+        place.path, device=device, dtype=dtype, vae_dtype=dtype if alike else torch.float32
+    )
+    if folder.family != card.family:
+        raise WeightsError(
+            f"{place.path} is a {folder.pipeline}, which is not {model!r}: add it under its own name"
+        )
+    return folder, hashes
+
+
+@lru_cache(maxsize=1)
+def diffusers_runner(
+    model: str, device: str = "cpu", weights: Path | None = None, strategy: Strategy | None = None
+) -> DiffusersRunner:
+    """The model called `model`; see `diffusers_files`."""
+    folder, hashes = diffusers_files(model, device, weights)
+    return DiffusersRunner(load_card(model), folder, hashes, strategy)
