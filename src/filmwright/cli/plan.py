@@ -28,6 +28,8 @@ def plan(
     again: Annotated[
         Path | None, typer.Option("--from", metavar="CLIP.json", help="Of an earlier clip's request.")
     ] = None,
+    quantize: options.Quantize = None,
+    compile_: options.Compile = None,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -53,6 +55,8 @@ def plan(
         guidance=guidance,
         image=image,
         last_image=last_image,
+        quantize=quantize,
+        compile=compile_,
         base=read_sidecar(again).request if again else None,
     )
 

@@ -18,8 +18,10 @@ from pydantic import ValidationError
 
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
+from filmwright.spec.compositions import check_together, composition
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import (
+    QUANTIZE,
     CameraPath,
     Control,
     ImageRef,
@@ -73,6 +75,8 @@ def build_request(
     camera: str | None = None,
     loras: Iterable[str | Path] | None = None,
     cache: float | None = None,
+    quantize: str | None = None,
+    compile: bool | None = None,  # noqa: A002 (the field's name)
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -95,6 +99,8 @@ def build_request(
         camera: a named camera move on the model's card; if None, the one that a new prompt names, if it names one.
         loras: LoRA files, each as PATH, PATH=WEIGHT or, for one of two experts, PATH=WEIGHT@high or @low.
         cache: how little a step may change to be saved, 0 to 1; 0 is exact.
+        quantize: eight bits for the weights, a `spec.request.Quantize`; "none" is exact.
+        compile: whether the denoiser's blocks run as compiled code.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -137,6 +143,8 @@ def build_request(
         if loras is None
         else tuple(parse_lora(str(text)) for text in loras),
         cache=_given(cache, base.cache if base else 0.0),
+        quantize=_given(quantize, str(base.quantize) if base else "none"),  # type: ignore[arg-type]
+        compile=_given(compile, base.compile if base else False),
     )
     check_request(request, card)
     try:
@@ -176,8 +184,8 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     _check_name("sampler", request.sampler, card.samplers)
     _check_controls(request, card)
     _check_loras(request, card)
-    if request.cache and card.family != "wan":
-        raise BadRequest(f"model {card.name!r} takes no --cache: its steps are few and quick")
+    _check_name("quantization", request.quantize, QUANTIZE)
+    check_together(composition(request, card.family))
     if not 0 <= request.cache <= 1:
         raise BadRequest(
             f"--cache {request.cache:g} is out of range: 0 is exact, 0.05 to 0.15 saves about half"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -38,6 +38,7 @@ MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 KERNELS = (20_000_000, 45_000_000, 90_000_000)
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
+COMPILER = 120_000_000  # bytes that compiling leaves in use, measured on a CPU
 # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
 POCKET_DENOISE = (2_100_000, 32_000)
 POCKET_DECODE = 79  # bytes a pixel of a chunk
@@ -78,15 +79,19 @@ def plan_for(
     """
     free = available(device) if budget is None else budget
     video = _video_bytes(request, device, hold=hold_frames)
+    files: WanFolder | WanSketch | None = None
     if load_card(request.model).family == "wan":
         files = _wan_files(request.model, device, weights, as_published=as_published)
-        plans = [_wan_plan(request, files, strategy, free, video) for strategy in STRATEGIES]
+        plans = _wan_plans(request, files, free, video, request.quantize)
     else:
         plans = [_pocket_plan(request, device, weights, free, video)]
     for index, plan in enumerate(plans):
         if plan.peak * MARGIN <= free:
             others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
             fits = f"{plan.strategy.said}: {say_bytes(plan.peak)} of {say_bytes(free)}"
+            if files is not None and request.quantize != "none":
+                exact = _first_that_fits(_wan_plans(request, files, free, video, "none"), free)
+                plan = replace(plan, strategy=replace(plan.strategy, exact=exact))
             return replace(plan, why="; ".join([fits, *others]))
     least = min(plans, key=lambda plan: plan.peak)
     highest = max(least.phases, key=lambda phase: phase.peak)
@@ -98,7 +103,21 @@ def plan_for(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
         f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
         f"allow --memory {enough.replace(' ', '')}, or make it smaller or shorter"
+        + _lighter(request, files, free, video)
     )
+
+
+def _first_that_fits(plans: list[Plan], free: int) -> Literal["held", "staged", "streamed"] | None:
+    return next((plan.strategy.nets for plan in plans if plan.peak * MARGIN <= free), None)
+
+
+def _lighter(request: Request, files: WanFolder | WanSketch | None, free: int, video: int) -> str:
+    """What else would do, where eight bits would."""
+    if files is None or request.quantize != "none":
+        return ""
+    light = request.model_copy(update={"quantize": "int8"})
+    fits = _first_that_fits(_wan_plans(light, files, free, video, "int8"), free)
+    return "" if fits is None else "; with --quantize int8 it would fit as it is"
 
 
 def _wan_files(model: str, device: str, weights: Path | None, *, as_published: bool) -> WanFolder | WanSketch:
@@ -111,11 +130,18 @@ def _wan_files(model: str, device: str, weights: Path | None, *, as_published: b
     return wan_files(model, device, weights)[0]
 
 
+def _wan_plans(
+    request: Request, files: WanFolder | WanSketch, free: int, video: int, mode: str
+) -> list[Plan]:
+    """With each strategy; weights in `mode`, the work that of the request: eight bits take a little more of it."""
+    return [_wan_plan(request, files, strategy, free, video, mode) for strategy in STRATEGIES]
+
+
 def _wan_plan(
-    request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int, video: int
+    request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int, video: int, mode: str
 ) -> Plan:
     device = folder.device
-    sizes = folder.sizes()
+    sizes = folder.sizes(mode)
     works = _wan_works(folder, request)
     base = _base(device)
     denoisers = sizes["transformer"] + sizes.get("transformer_2", 0)
@@ -143,6 +169,8 @@ def _wan_plan(
             base + one + works["denoise"].bytes,
             base + sizes["vae"] + decode,
         )
+    if request.compile and device == "cpu":
+        peaks = (peaks[0], peaks[1] + COMPILER, peaks[2] + COMPILER)
     rates = _rates(device, folder.dtype, folder.vae_dtype)
     seconds = (
         works["text"].seconds(rates) + (works["pictures"].seconds(rates) if pictured else 0.0),
@@ -158,6 +186,7 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
     """What each part of a run on Wan computes."""
     from filmwright.engine.wan import given_frames
     from filmwright.engine.wan_runner import latent_shape
+    from filmwright.models.quantized import QuantizedLinear, quantize_layers
     from filmwright.models.wan import WanTransformer
     from filmwright.models.wan_vae import WanVAE
     from filmwright.weights.wan_folder import running_dtype
@@ -166,12 +195,17 @@ def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Wor
     config, shape = folder.configs[0], latent_shape(folder, request)
     works: dict[str, Work] = {}
     with torch.device("meta"):
-        text = folder.text.shell()
+        text = folder.text.shell(request.quantize)
         ids = torch.zeros(1, WORDS, dtype=torch.long)
         works["text"] = _work(folder.device, (text,), lambda: [text(ids), text(ids)])
         net = WanTransformer(config)
         for name, p in net.named_parameters():
             p.data = p.data.to(running_dtype(name, folder.dtype))
+        if request.quantize != "none":
+            quantize_layers(net.blocks, request.quantize)
+            for module in net.modules():
+                if isinstance(module, QuantizedLinear):
+                    module.fused = request.compile
         if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
             net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
         guided = request.guidance != 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from filmwright.spec.shapes import VideoShape
 
 __all__ = [
+    "QUANTIZE",
     "CameraPath",
     "Control",
     "ImageRef",
@@ -18,11 +19,15 @@ __all__ = [
     "LoraRef",
     "MotionBrush",
     "Prefix",
+    "Quantize",
     "Request",
     "Track",
 ]
 
 REQUEST_VERSION: Literal[1] = 1
+Quantize = Literal["none", "int8", "int8-dynamic", "fp8", "fp8-dynamic"]
+"""What the linear layers of a net's blocks are kept in; the dynamic ones also multiply in it."""
+QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
 
 
 class Frozen(BaseModel):
@@ -107,6 +112,8 @@ class Request(Frozen):
     cache: float = Field(
         default=0.0, ge=0.0, le=1.0
     )  # change below which a step is saved; 0: every step is exact
+    quantize: Quantize = "none"
+    compile: bool = False  # the denoiser's blocks as compiled code, whose last bits are others
 
     @property
     def shape(self) -> VideoShape:
@@ -121,8 +128,9 @@ class Request(Frozen):
         """SHA-256 (hex) of the canonical JSON less the places of files, whose own digests say which they are."""
         places: dict[str, Any] = {"controls": {"__all__": {"image": {"path"}, "clip": {"path"}}}}
         places["loras"] = {"__all__": {"path"}} if self.loras else True  # none: as before there were any
-        if not self.cache:
-            places["cache"] = True
+        for name in ("cache", "quantize", "compile"):  # at their defaults: as before there were any
+            if getattr(self, name) == type(self).model_fields[name].default:
+                places[name] = True
         return hashlib.sha256(_compact(self.model_dump(mode="json", exclude=places)).encode()).hexdigest()
 
 
