@@ -28,10 +28,10 @@ from filmwright.engine.workers import is_first
 from filmwright.spec.plan import Strategy
 from filmwright.weights.card import load_card
 from filmwright.weights.wan_folder import WanFolder
-model, out, guidance, nets = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
+model, out, guidance, nets, mode = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4], sys.argv[5]
 join("cpu")
 name = "wan2.1-t2v-1.3b"
-request = build_request("a red ball", model=name, size=(80, 64), num_frames=9, steps=4, seed=2, guidance=guidance)
+request = build_request("a red ball", model=name, size=(80, 64), num_frames=9, steps=4, seed=2, guidance=guidance, quantize=mode)
 runner = WanRunner(load_card(name), WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
 with torch.inference_mode():
     z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
@@ -48,33 +48,35 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(MODEL, tmp_path_factory.mktemp("wan") / "model", **sizes)
 
 
-def denoised(model: Path, folder: Path, count: int, guidance: float, nets: str = "held") -> torch.Tensor:
+def denoised(
+    model: Path, folder: Path, count: int, guidance: float, nets: str = "held", mode: str = "none"
+) -> torch.Tensor:
     script, out = folder / "worker.py", folder / f"{count}-{guidance}-{nets}.safetensors"
     script.write_text(WORKER)
     launch = [sys.executable]
     if count > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [*launch, str(script), str(model), str(out), str(guidance), nets]
+    words = [*launch, str(script), str(model), str(out), str(guidance), nets, mode]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return load_file(out)["z"]
 
 
 @pytest.mark.parametrize(
-    ("count", "guidance", "nets"),
+    ("count", "guidance", "nets", "mode"),
     [
-        (2, 5.0, "held"),  # a side each
-        (2, 1.0, "held"),  # 20 tokens a frame, 10 each
-        (2, 1.0, "streamed"),
-        (4, 5.0, "held"),  # two sides, and tokens shared within each
+        (2, 5.0, "held", "none"),  # a side each
+        (2, 1.0, "held", "none"),  # 20 tokens a frame, 10 each
+        (2, 1.0, "streamed", "int8"),
+        (4, 5.0, "held", "none"),  # two sides, and tokens shared within each
     ],
 )
 def test_processes_give_the_result_of_one(
-    model: Path, tmp_path: Path, count: int, guidance: float, nets: str
+    model: Path, tmp_path: Path, count: int, guidance: float, nets: str, mode: str
 ) -> None:
-    one = denoised(model, tmp_path, 1, guidance)
-    many = denoised(model, tmp_path, count, guidance, nets)
+    one = denoised(model, tmp_path, 1, guidance, mode=mode)
+    many = denoised(model, tmp_path, count, guidance, nets, mode)
     torch.testing.assert_close(many, one, atol=1e-4, rtol=1e-4)
 
 
