@@ -5,7 +5,7 @@ pass takes beyond the weights; "first block" is the difference of what the first
 "velocity" that of the whole pass. `--outliers` makes one weight in a thousand thirty times as large, which is what
 rounding to eight bits by rows bears worst. fp8-dynamic takes part on a GPU of compute capability 8.9 or higher.
 
-    python -m benchmarks.quantization [--dim 1024] [--layers 4] [--tokens 768] [--rounds 5] [--device cpu]
+    python -m benchmarks.quantization [--dim 1024] [--layers 2] [--tokens 512] [--rounds 5] [--device cpu]
                                       [--compile] [--outliers]
 """
 
@@ -38,8 +38,8 @@ def main() -> None:
     """Times all modes, prints the table, writes benchmarks/results/quantization.json."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quantization")
     parser.add_argument("--dim", type=int, default=1024, help="divides by 128")
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=768, help="divides by 256")
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=512, help="divides by 256")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(

@@ -38,7 +38,7 @@ MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 KERNELS = (20_000_000, 45_000_000, 90_000_000)
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
-COMPILER = 120_000_000  # bytes that compiling leaves in use, measured on a CPU
+COMPILER = 90_000_000  # bytes that compiling leaves in use, measured on a CPU
 # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
 POCKET_DENOISE = (2_100_000, 32_000)
 POCKET_DECODE = 79  # bytes a pixel of a chunk

@@ -37,6 +37,7 @@ __all__ = [
 # weights with rows of outliers, which lose most, stay below five times that
 TOO_FAR = {"int8": 0.08, "int8-dynamic": 0.12, "fp8": 0.15, "fp8-dynamic": 0.20}
 COMPILED_TOO_FAR = {torch.bfloat16: 0.02, torch.float16: 0.01, torch.float32: 1e-4}
+STEPPED = 0.25  # of the bound above, where tokens are rounded: a last bit moves a number to the next step
 USELESS = 10.0  # the difference of what fails, or gives no numbers
 PIECE = 1 << 22  # numbers that are compared at a time
 SMALL = 1 / 32
@@ -89,7 +90,10 @@ def prove_denoiser(
         net.attend = apart(attend)
         name = f"compiled blocks of {part}"
         near = _or_none(lambda: block_adds(first, net, see, compiled_run(folder.device)))
-        found[name] = _entry(near, plain, COMPILED_TOO_FAR[folder.dtype])
+        bound = COMPILED_TOO_FAR[folder.dtype]
+        if mode.endswith("-dynamic"):
+            bound = max(bound, STEPPED * TOO_FAR[mode])
+        found[name] = _entry(near, plain, bound)
         compiled = not found[name]["dropped"]
     return Proof(mode=mode, compiled=compiled, found=found)
 
