@@ -99,17 +99,15 @@ def test_every_strategy_gives_the_same_bits(
 
 
 @pytest.mark.skipif(not can_compile("cpu"), reason="needs a C++ compiler")
-@pytest.mark.parametrize("quantize", ["none", "int8-dynamic"])
-def test_compiled_code_goes_with_all_of_them(model: Path, low_rank: Path, quantize: str) -> None:
+def test_compiled_code_goes_with_all_of_them(model: Path, low_rank: Path) -> None:
     held, streamed = (
-        latents(model, nets, 0.9, low_rank, torch.float32, quantize, compiled=True)
+        latents(model, nets, 0.9, low_rank, torch.float32, "int8", compiled=True)
         for nets in ("held", "streamed")
     )
     assert torch.equal(held, streamed)
-    eager = latents(model, "held", 0.9, low_rank, torch.float32, quantize)
+    eager = latents(model, "held", 0.9, low_rank, torch.float32, "int8")
     assert not torch.equal(held, eager)
-    bound = 1e-4 if quantize == "none" else 0.02  # a last bit can move a token to the next step of eight bits
-    assert relative(held, eager) < bound
+    assert relative(held, eager) < 1e-4
 
 
 def test_a_lora_without_low_rank_is_refused_where_blocks_are_streamed(model: Path, tmp_path: Path) -> None:

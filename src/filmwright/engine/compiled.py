@@ -61,7 +61,9 @@ def compiled_run(device: str) -> RunBlock:
     """`models.wan.plainly` as compiled code; it is made when it first runs, again for another form of block."""
     torch._dynamo.config.recompile_limit = FORMS  # noqa: SLF001 (this is how torch names its public settings)
     mode = "default" if device == "cpu" else "max-autotune-no-cudagraphs"
-    compiled: Callable[..., Tensor] = torch.compile(plainly, dynamic=False, mode=mode)
+    with warnings.catch_warnings():  # of torch's own modules about each other
+        warnings.simplefilter("ignore")
+        compiled: Callable[..., Tensor] = torch.compile(plainly, dynamic=False, mode=mode)
 
     def run(block: Any, *arguments: object) -> Tensor:
         with warnings.catch_warnings():  # of complex numbers, which turn queries and keys as they are
