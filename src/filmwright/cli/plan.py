@@ -60,10 +60,13 @@ def plan(
         base=read_sidecar(again).request if again else None,
     )
 
+    from filmwright.engine.compiled import check_place
     from filmwright.engine.devices import pick_device
     from filmwright.engine.plan import plan_for
 
-    made = plan_for(request, device=pick_device(device), weights=weights, budget=budget, as_published=True)
+    place = pick_device(device)
+    check_place(request, place)
+    made = plan_for(request, device=place, weights=weights, budget=budget, as_published=True)
     if as_json:
         typer.echo(json.dumps(made.plain(), ensure_ascii=False))
         return
