@@ -33,9 +33,10 @@ __all__ = [
     "relative",
 ]
 
-# of what a first block adds. Measured by `benchmarks.quantization` on random nets: 0.9 %, 1.5 %, 2.8 % and 3.9 %;
-# weights with rows of outliers, which lose most, stay below five times that
-TOO_FAR = {"int8": 0.08, "int8-dynamic": 0.12, "fp8": 0.15, "fp8-dynamic": 0.20}
+# of what a first block adds. Random nets of width 1024 were 0.8, 1.3, 3.4 and 4.5 % off, random text encoders up to
+# 2.8 % in int8 and 8.6 % in fp8. Where a weight in a thousand is thirty times as large (`benchmarks.quantization
+# --outliers`), int8 is 11 to 12 % off, and dropped; fp8 5 and 8 %
+TOO_FAR = {"int8": 0.08, "int8-dynamic": 0.10, "fp8": 0.15, "fp8-dynamic": 0.20}
 COMPILED_TOO_FAR = {torch.bfloat16: 0.02, torch.float16: 0.01, torch.float32: 1e-4}
 STEPPED = 0.25  # of the bound above, where tokens are rounded: a last bit moves a number to the next step
 USELESS = 10.0  # the difference of what fails, or gives no numbers
