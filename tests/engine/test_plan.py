@@ -111,9 +111,9 @@ def test_the_pocket_model_takes_what_its_plan_says(command: Run, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Wan whose nets weigh 75, 240 and 57 MB as they run."""
+    """A random Wan whose nets weigh 75, 290 and 57 MB as they run; even in eight bits, a weight takes a page of its own."""
     pytest.importorskip("diffusers")
-    sizes = {"num_attention_heads": 6, "ffn_dim": 3840, "num_layers": 10, "text_dim": 512}
+    sizes = {"num_attention_heads": 8, "ffn_dim": 4096, "num_layers": 8, "text_dim": 512}
     folder = tmp_path_factory.mktemp("wan") / "model"
     return save(MODEL, folder, text=TEXT, vae_width=32, dtype=torch.bfloat16, **sizes)
 
@@ -159,6 +159,63 @@ def test_a_request_that_does_not_fit_says_what_would_do(model: Path) -> None:
         plan_for(request, weights=model, budget=10**8)
     enough = parse_memory(str(refused.value).partition("--memory ")[2].partition(",")[0])
     assert plan_for(request, weights=model, budget=enough).peak <= enough
+
+
+ONE = """
+import json, sys
+from pathlib import Path
+from filmwright.engine.build_request import build_request
+from filmwright.engine.generate import generate_file
+from filmwright.engine.plan import plan_for
+model, mode, compiled, nets = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "compiled", sys.argv[4]
+request = build_request("a red ball", model="wan2.1-t2v-1.3b", size=(64, 64), num_frames=9, steps=2, seed=1,
+                        quantize=mode, compile=compiled)
+budget = 10**12
+while (plan := plan_for(request, weights=model, budget=budget)).strategy.nets != nets:
+    budget = plan.peak  # less than this strategy needs with its margin
+made = generate_file(request, "a.mp4", weights=model, memory=budget)
+print(json.dumps({"plan": plan.plain(), "digest": made.frames_digest, "warnings": made.warnings}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "compiled", "strategies"),
+    [
+        ("int8", "plain", ("held", "staged", "streamed")),
+        ("int8-dynamic", "plain", ("held",)),
+        pytest.param("fp8", "plain", ("held", "staged"), marks=pytest.mark.slow),
+        pytest.param("int8-dynamic", "compiled", ("held",), marks=pytest.mark.slow),
+    ],
+)
+def test_eight_bits_take_what_their_plan_says(
+    model: Path, tmp_path: Path, mode: str, compiled: str, strategies: tuple[str, ...]
+) -> None:
+    digests = set()
+    for nets in strategies:
+        words = [sys.executable, "-c", ONE, str(model), mode, compiled, nets]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        told = json.loads(done.stdout)
+        assert not told["warnings"]
+        compare(told["plan"], tmp_path / "a.json")
+        digests.add(told["digest"])
+    assert len(digests) == 1
+
+
+def test_eight_bits_are_named_where_they_would_fit(model: Path) -> None:
+    request = build_request("a red ball", model=MODEL, size=(64, 64), num_frames=9, steps=2, seed=1)
+    light = request.model_copy(update={"quantize": "int8"})
+    exact, small = (plan_for(r, weights=model, budget=10**12) for r in (request, light))
+    assert small.peak < exact.peak
+    assert (exact.strategy.exact, small.strategy.exact) == (None, "held")
+    low = plan_for(
+        light, weights=model, budget=small.peak
+    )  # staged: the exact nets do not fit in it otherwise
+    assert low.strategy.nets == "staged"
+    assert low.strategy.exact in ("staged", "streamed")
+    with pytest.raises(DoesNotFit) as refused:
+        plan_for(request, weights=model, budget=10**8)
+    assert "--quantize" not in str(refused.value)  # nor would they
 
 
 LONG = """

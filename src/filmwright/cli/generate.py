@@ -65,6 +65,8 @@ def generate(
             metavar="CHANGE", help="Save steps that change less than this, such as 0.1; 0 is exact."
         ),
     ] = None,
+    quantize: options.Quantize = None,
+    compile_: options.Compile = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -126,6 +128,8 @@ def generate(
         loras=lora,
         cache=cache,
         controls=None if controls is None else controls_of(controls),
+        quantize=quantize,
+        compile=compile_,
         base=earlier.request if earlier else None,
     )
     if out is None:
@@ -143,10 +147,12 @@ def generate(
     if gpus > 1 and count > 1:
         raise BadRequest(f"--gpus {gpus} makes one clip at a time: leave --count out")
 
+    from filmwright.engine.compiled import check_place
     from filmwright.engine.devices import pick_device
     from filmwright.engine.generate import generate_file
 
     place = pick_device(device)
+    check_place(first, place, gpus if gpus > 1 else None)
     if gpus > 1:
         check_gpus(gpus, place, first)
         passed = {"--memory": memory, "--weights": weights}

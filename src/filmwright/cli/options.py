@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "Aspect",
     "Camera",
+    "Compile",
     "Controls",
     "Device",
     "Frames",
@@ -19,6 +20,7 @@ __all__ = [
     "Memory",
     "Model",
     "Prompt",
+    "Quantize",
     "Seconds",
     "Size",
     "Weights",
@@ -52,5 +54,17 @@ Device = Annotated[
 Memory = Annotated[
     str | None,
     typer.Option("--memory", metavar="8GB", help="What a run may come to use; what is free if not given."),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option(
+        "--quantize",
+        metavar="MODE",
+        help="Weights of eight bits: int8, int8-dynamic, fp8 or fp8-dynamic; none is exact.",
+    ),
+]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Run the denoiser as compiled code.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -28,6 +28,8 @@ def plan(
     again: Annotated[
         Path | None, typer.Option("--from", metavar="CLIP.json", help="Of an earlier clip's request.")
     ] = None,
+    quantize: options.Quantize = None,
+    compile_: options.Compile = None,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -53,13 +55,18 @@ def plan(
         guidance=guidance,
         image=image,
         last_image=last_image,
+        quantize=quantize,
+        compile=compile_,
         base=read_sidecar(again).request if again else None,
     )
 
+    from filmwright.engine.compiled import check_place
     from filmwright.engine.devices import pick_device
     from filmwright.engine.plan import plan_for
 
-    made = plan_for(request, device=pick_device(device), weights=weights, budget=budget, as_published=True)
+    place = pick_device(device)
+    check_place(request, place)
+    made = plan_for(request, device=place, weights=weights, budget=budget, as_published=True)
     if as_json:
         typer.echo(json.dumps(made.plain(), ensure_ascii=False))
         return

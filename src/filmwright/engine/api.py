@@ -10,7 +10,7 @@ from filmwright.media.clips import Clip
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import OnEvent
 from filmwright.spec.plan import parse_memory
-from filmwright.spec.request import Request
+from filmwright.spec.request import Quantize, Request
 
 __all__ = ["Options", "generate"]
 
@@ -34,6 +34,8 @@ class Options(TypedDict, total=False):
     camera: str
     loras: list[str | Path]
     cache: float
+    quantize: Quantize
+    compile: bool
 
 
 def generate(

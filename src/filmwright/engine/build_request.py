@@ -20,8 +20,10 @@ from filmwright.engine.check_shape import check_frames, check_rate, check_size, 
 from filmwright.engine.distilled import check_distilled
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
+from filmwright.spec.compositions import check_together, composition
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import (
+    QUANTIZE,
     CameraPath,
     Control,
     ImageRef,
@@ -74,6 +76,8 @@ def build_request(
     loras: Iterable[str | Path] | None = None,
     cache: float | None = None,
     controls: Iterable[Control] | Callable[[VideoShape], Iterable[Control]] | None = None,
+    quantize: str | None = None,
+    compile: bool | None = None,  # noqa: A002 (the field's name)
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -98,6 +102,8 @@ def build_request(
         cache: how little a step may change to be saved, 0 to 1; 0 is exact.
         controls: keyframes, a camera path, a motion brush, a prefix; or what makes them once the clip's shape is known.
             One takes the place of the base's of its kind, a keyframe of the one at its frame.
+        quantize: eight bits for the weights, a `spec.request.Quantize`; "none" is exact.
+        compile: whether the denoiser's blocks run as compiled code.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -144,6 +150,8 @@ def build_request(
         if loras is None
         else tuple(parse_lora(str(text)) for text in loras),
         cache=_given(cache, base.cache if base else 0.0),
+        quantize=_given(quantize, str(base.quantize) if base else "none"),  # type: ignore[arg-type]
+        compile=_given(compile, base.compile if base else False),
     )
     check_request(request, card)
     try:
@@ -181,9 +189,8 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     check_name("sampler", request.sampler, card.samplers)
     check_controls(request, card)
     _check_loras(request, card)
-    if request.cache and card.family != "wan":
-        why = "its steps are few and quick" if card.family == "pocket" else "the models of the Wan family do"
-        raise BadRequest(f"model {card.name!r} takes no --cache: {why}")
+    check_name("quantization", request.quantize, QUANTIZE)
+    check_together(composition(request, card.family))
     if not 0 <= request.cache <= 1:
         raise BadRequest(
             f"--cache {request.cache:g} is out of range: 0 is exact, 0.05 to 0.15 saves about half"

@@ -34,6 +34,10 @@ def check_distilled(request: Request, card: ModelCard) -> None:
         )
     if request.cache:
         raise BadRequest(f"model {card.name!r} takes no --cache: none of its few steps can be saved")
+    if request.compile and card.chunk is not None:
+        raise BadRequest(
+            f"model {card.name!r} takes no --compile: what each of its chunks sees is new to the compiler"
+        )
 
 
 def distilled_findings(request: Request, card: ModelCard, *, sparse: bool) -> list[Finding]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.build_request import check_request
+from filmwright.engine.compiled import check_place
 from filmwright.engine.credentials import ClipSeal, credentials_for
 from filmwright.engine.journal import Journal, journal_of
 from filmwright.engine.memory import give_back, keep_exact, peak, start_peak
@@ -231,6 +232,7 @@ class _Run:
     def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool) -> Runner:
         """The plan, and what it says to load."""
         request, weights = self.request, self.weights
+        check_place(request, self.device)
         if backbone is not None:
             with self.clock.stage("load", 1):
                 return PocketRunner(backbone)

@@ -10,17 +10,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import nn
 
-from filmwright.engine.attention import candidates
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.memory import available, give_back, resident
+from filmwright.engine.wan_work import Work, wan_works
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
@@ -28,10 +27,6 @@ from filmwright.weights.card import load_card
 
 if TYPE_CHECKING:
     from filmwright.engine.families_plan import FamilyNeeds
-    from filmwright.models.wan import WanTransformer
-    from filmwright.models.wan_past import WanPast
-    from filmwright.models.wan_vae import WanVAE
-    from filmwright.models.wan_vae_layers import Memory
     from filmwright.weights.wan_folder import WanFolder
     from filmwright.weights.wan_sketch import WanSketch
 
@@ -42,25 +37,12 @@ MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 KERNELS = (20_000_000, 45_000_000, 90_000_000)
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
+COMPILER = 90_000_000  # bytes that compiling leaves in use, measured on a CPU
 # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
 POCKET_DENOISE = (2_100_000, 32_000)
 POCKET_DECODE = 79  # bytes a pixel of a chunk
-BANDS = 0.6  # of the products that a VAE's convolutions take plainly
 GPU_FLOPS = 3e14  # a guess where nothing can be measured beforehand
 STRATEGIES = (Strategy(nets="held"), Strategy(nets="staged"), Strategy(nets="streamed"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What a phase computes: bytes beside the weights, and operations."""
-
-    bytes: int = 0
-    products: float = 0.0
-    convolutions: float = 0.0
-
-    def seconds(self, rates: tuple[float, float]) -> float:
-        """At operations a second of products and of convolutions."""
-        return self.products / rates[0] + self.convolutions / rates[1]
 
 
 def plan_for(
@@ -83,10 +65,11 @@ def plan_for(
     """
     free = available(device) if budget is None else budget
     video = _video_bytes(request, device, hold=hold_frames)
+    files: WanFolder | WanSketch | None = None
     family = load_card(request.model).family
     if family == "wan":
         files = _wan_files(request.model, device, weights, as_published=as_published)
-        plans = [_wan_plan(request, files, strategy, free, video) for strategy in STRATEGIES]
+        plans = _wan_plans(request, files, free, video, request.quantize)
     elif family != "pocket":
         from filmwright.engine.families_plan import family_needs
 
@@ -98,6 +81,9 @@ def plan_for(
         if plan.peak * MARGIN <= free:
             others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
             fits = f"{plan.strategy.said}: {say_bytes(plan.peak)} of {say_bytes(free)}"
+            if files is not None and request.quantize != "none":
+                exact = _first_that_fits(_wan_plans(request, files, free, video, "none"), free)
+                plan = replace(plan, strategy=replace(plan.strategy, exact=exact))
             return replace(plan, why="; ".join([fits, *others]))
     least = min(plans, key=lambda plan: plan.peak)
     highest = max(least.phases, key=lambda phase: phase.peak)
@@ -109,7 +95,21 @@ def plan_for(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
         f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
         f"allow --memory {enough.replace(' ', '')}, or make it smaller or shorter"
+        + _lighter(request, files, free, video)
     )
+
+
+def _first_that_fits(plans: list[Plan], free: int) -> Literal["held", "staged", "streamed"] | None:
+    return next((plan.strategy.nets for plan in plans if plan.peak * MARGIN <= free), None)
+
+
+def _lighter(request: Request, files: WanFolder | WanSketch | None, free: int, video: int) -> str:
+    """What else would do, where eight bits would."""
+    if files is None or request.quantize != "none":
+        return ""
+    light = request.model_copy(update={"quantize": "int8"})
+    fits = _first_that_fits(_wan_plans(light, files, free, video, "int8"), free)
+    return "" if fits is None else "; with --quantize int8 it would fit as it is"
 
 
 def _wan_files(model: str, device: str, weights: Path | None, *, as_published: bool) -> WanFolder | WanSketch:
@@ -122,12 +122,19 @@ def _wan_files(model: str, device: str, weights: Path | None, *, as_published: b
     return wan_files(model, device, weights)[0]
 
 
+def _wan_plans(
+    request: Request, files: WanFolder | WanSketch, free: int, video: int, mode: str
+) -> list[Plan]:
+    """With each strategy; weights in `mode`, the work that of the request: eight bits take a little more of it."""
+    return [_wan_plan(request, files, strategy, free, video, mode) for strategy in STRATEGIES]
+
+
 def _wan_plan(
-    request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int, video: int
+    request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int, video: int, mode: str
 ) -> Plan:
     device = folder.device
-    sizes = folder.sizes()
-    works = _wan_works(folder, request)
+    sizes = folder.sizes(mode)
+    works = wan_works(folder, request)
     base = _base(device)
     denoisers = sizes["transformer"] + sizes.get("transformer_2", 0)
     pictured = any(isinstance(c, Keyframe) for c in request.controls)
@@ -154,6 +161,8 @@ def _wan_plan(
             base + one + works["denoise"].bytes,
             base + sizes["vae"] + decode,
         )
+    if request.compile and device == "cpu":
+        peaks = (peaks[0], peaks[1] + COMPILER, peaks[2] + COMPILER)
     rates = _rates(device, folder.dtype, folder.vae_dtype)
     seconds = (
         works["text"].seconds(rates) + (works["pictures"].seconds(rates) if pictured else 0.0),
@@ -161,147 +170,6 @@ def _wan_plan(
         works["decode"].seconds(rates),
     )
     return _plan(request, device, folder.dtype, strategy, peaks, seconds, free)
-
-
-@lru_cache(maxsize=4)
-@torch.no_grad()
-def _wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
-    """What each part of a run on Wan computes."""
-    from filmwright.engine.wan import given_frames
-    from filmwright.engine.wan_runner import latent_shape, past_for
-    from filmwright.models.wan import WanTransformer
-    from filmwright.models.wan_vae import WanVAE
-    from filmwright.weights.wan_folder import running_dtype
-    from filmwright.weights.wan_text import WORDS
-
-    config, shape = folder.configs[0], latent_shape(folder, request)
-    works: dict[str, Work] = {}
-    with torch.device("meta"):
-        text = folder.text.shell()
-        ids = torch.zeros(1, WORDS, dtype=torch.long)
-        guided = request.guidance != 1
-        works["text"] = _work(folder.device, (text,), lambda: [text(ids) for _ in range(2 if guided else 1)])
-        levels = torch.zeros(1, shape[2] if folder.first_frame_is_given else 1)
-
-        def denoise(net: WanTransformer) -> object:
-            words = torch.zeros(2 if guided else 1, WORDS, config.text_dim, dtype=folder.dtype)
-            seen = None
-            if config.image_dim is not None:
-                seen = torch.zeros(1, config.image_tokens or 257, config.image_dim, dtype=folder.dtype)
-            contexts = [net.context(words[:1], seen) for _ in range(2 if guided else 1)]
-            x = torch.zeros(1, config.in_channels, *shape[2:], dtype=folder.dtype)
-            kept = [torch.zeros(shape) for _ in range(6)]  # the sampler's
-            return kept, [net(x, levels, context) for context in contexts]
-
-        def built(layers: int) -> WanTransformer:
-            net = WanTransformer(replace(config, layers=layers))
-            for name, p in net.named_parameters():
-                p.data = p.data.to(running_dtype(name, folder.dtype))
-            if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
-                net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
-            return net
-
-        past = past_for(load_card(request.model), shape[2])
-        if past is not None:  # its size is that of all blocks
-            works["denoise"] = _rollout_work(built(config.layers), folder, shape, past, request.steps)
-        else:  # all blocks are alike: nets of one and of two tell what any number takes
-            one, two = (_work(folder.device, (net,), partial(denoise, net)) for net in map(built, (1, 2)))
-            works["denoise"] = Work(
-                bytes=two.bytes,
-                products=(one.products + (config.layers - 1) * (two.products - one.products)) * request.steps,
-                convolutions=one.convolutions * request.steps,
-            )
-        vae = WanVAE(folder.vae_config).to(folder.vae_dtype)
-        works["decode"] = _decode_work(vae, folder, shape)
-        shown = sorted(c.at for c in request.controls if isinstance(c, Keyframe))
-        if shown:
-            picture = torch.zeros(1, 3, request.height, request.width, dtype=folder.vae_dtype)
-            works["pictures"] = _work(
-                folder.device,
-                (vae,),
-                lambda: given_frames(
-                    vae,
-                    picture,
-                    picture if len(shown) > 1 else None,
-                    request.num_frames,
-                    as_channels=not folder.first_frame_is_given,
-                ),
-            )
-    return works
-
-
-def _rollout_work(
-    net: WanTransformer,
-    folder: WanFolder | WanSketch,
-    shape: tuple[int, ...],
-    past: WanPast,
-    steps: int,
-) -> Work:
-    """What making a clip chunk by chunk computes: each has its steps and the pass that it leaves behind, the last none.
-
-    Its memory is that of the passes: they keep their past, which has its full size from the first on.
-    """
-    from filmwright.engine.trace import Trace
-    from filmwright.weights.wan_text import WORDS
-
-    marks = []
-    with Trace(net, device=folder.device) as trace:
-        kept = [torch.zeros(shape) for _ in range(2)]  # noise and what is clean
-        context = net.context(torch.zeros(1, WORDS, net.config.text_dim, dtype=folder.dtype))
-        own = [torch.zeros(*shape[:2], past.chunk, *shape[3:]) for _ in range(4)]  # the sampler's
-        chunks = shape[2] // past.chunk
-        x = own[0].to(folder.dtype)
-        for index in (0, chunks - 1):
-            past.done = index
-            before = (trace.product_flops, trace.convolution_flops)
-            net(x, torch.zeros(1, 1), context, past=past)
-            after = (trace.product_flops, trace.convolution_flops)
-            marks.append(tuple(a - b for a, b in zip(after, before, strict=True)))
-    del kept, own
-    # what a pass computes grows evenly with the chunks that it sees, until these are as many as it may see
-    seen = [min(index + 1, past.places) for index in range(chunks)]
-    passes = sum(steps + (index + 1 < chunks) for index in range(chunks))
-    share = sum((steps + (i + 1 < chunks)) * (n - 1) for i, n in enumerate(seen)) / max(seen[-1] - 1, 1)
-    products, convolutions = (
-        first * passes + (last - first) * share for first, last in zip(*marks, strict=True)
-    )
-    return Work(bytes=trace.peak, products=products, convolutions=convolutions)
-
-
-def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, ...]) -> Work:
-    """What decoding latents of `shape` computes: its strips one after the other, each like one from the middle."""
-    from filmwright.engine.trace import Trace
-    from filmwright.engine.wan_runner import WIDEST_STRIP
-    from filmwright.models.strips import strips_of
-    from filmwright.weights.wan_folder import suit
-
-    strips = strips_of(shape, WIDEST_STRIP)
-    strip = None if len(strips) == 1 else strips[len(strips) // 2]
-
-    def traced() -> tuple[int, list[tuple[int, int]]]:
-        """Bytes at the peak, and operations after each chunk; all chunks from the third on are alike."""
-        chunks = []
-        with Trace(vae, device=folder.device) as trace:
-            memory: Memory = {}
-            for _ in range(min(shape[2], 3)):
-                z = torch.zeros(*shape[:2], 1, *shape[3:], dtype=folder.vae_dtype)
-                vae.decode_chunk(z, memory, strip).float()
-                chunks.append((trace.product_flops, trace.convolution_flops))
-        return trace.peak, chunks
-
-    most, chunks = traced()
-    saved = 1.0
-    if suit(vae, folder.device):
-        most, saved = (
-            traced()[0],
-            BANDS,
-        )  # bands show what is in memory at once, and only one of them is traced
-    more = max(shape[2] - 3, 0)
-    products, convolutions = (
-        len(strips) * (last + more * (last - before))
-        for last, before in zip(chunks[-1], chunks[max(len(chunks) - 2, 0)], strict=True)
-    )
-    return Work(bytes=most, products=products, convolutions=convolutions * saved)
 
 
 def _family_plan(
@@ -380,16 +248,6 @@ def _plan(
         phases=phases,
         budget=free,
     )
-
-
-def _work(device: str, nets: tuple[nn.Module, ...], function: Callable[[], object]) -> Work:
-    """What a function on the meta device holds and computes."""
-    from filmwright.engine.trace import Trace
-
-    with Trace(*nets, device=device) as trace:
-        kept = function()
-    del kept
-    return Work(bytes=trace.peak, products=trace.product_flops, convolutions=trace.convolution_flops)
 
 
 def _video_bytes(request: Request, device: str, *, hold: bool) -> int:

@@ -21,7 +21,7 @@ from filmwright.diffusion.schedules import with_given
 from filmwright.engine.parallel import Ulysses, team_for
 from filmwright.models.wan import Context, WanTransformer
 from filmwright.models.wan_vae import GROUP, WanVAE
-from filmwright.spec.errors import BadRequest
+from filmwright.spec.compositions import Composition, check_together
 
 __all__ = ["Expert", "Given", "denoise_wan", "given_frames"]
 
@@ -131,7 +131,7 @@ def denoise_wan(
     given = given or Given()
     team = team_for(guided=any(e.guidance != 1 for e in experts))
     if cache is not None and team is not None and team.tokens is not None:
-        raise BadRequest("--cache and tokens shared by several processes do not go together: leave one out")
+        check_together(Composition(cache=True, sharing=team.tokens.size()))
     now: dict[int, tuple[WanTransformer, Context, Context | None, Pass, Pass]] = {}
 
     def begun(index: int) -> tuple[WanTransformer, Context, Context | None, Pass, Pass]:

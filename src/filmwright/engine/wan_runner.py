@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,19 +19,22 @@ from filmwright.diffusion.samplers import OnStep, sampler_for
 from filmwright.diffusion.schedules import few_steps, timesteps
 from filmwright.engine.attention import choose_attention
 from filmwright.engine.cache import FirstBlockCache
+from filmwright.engine.compiled import apart, compiled_run
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.distilled import distilled_findings
+from filmwright.engine.memory import give_back
+from filmwright.engine.proofs import prove_denoiser, prove_text
 from filmwright.engine.rollout import roll_out
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.engine.strips import joined
 from filmwright.engine.wan import Expert, Given, denoise_wan, given_frames
 from filmwright.media.image import load_image
 from filmwright.models.strips import Strip, strips_of
-from filmwright.models.wan import Attend, WanTransformer
+from filmwright.models.wan import Attend, Context, WanTransformer, plainly
 from filmwright.models.wan_past import WanPast
 from filmwright.models.wan_vae import GROUP
 from filmwright.models.wan_vae_layers import Memory
-from filmwright.spec.errors import WeightsError
+from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Keyframe, LoraRef, Request
 from filmwright.spec.words import Finding
@@ -50,6 +53,7 @@ N = TypeVar("N")
 # latents across a picture that is decoded at once. Two strips of 832x480 take 7 % longer than one and 44 % less memory;
 # how many there are is the picture's affair and not the budget's, so that a request gives the same bits everywhere
 WIDEST_STRIP = 64
+PROOF_WORDS = 64  # tokens of a prompt that the text encoder is tried on
 
 
 class WanRunner:
@@ -68,6 +72,7 @@ class WanRunner:
         self.strategy = strategy or Strategy()
         self.proofs: dict[str, dict[str, float]] = {}
         self._held: dict[str, Any] = {}
+        self._mode = "none"  # what the held nets are in
 
     def findings(self, request: Request) -> Sequence[Finding]:
         """Nothing of the words, these models were trained on everybody's; but what goes beyond a model's training."""
@@ -78,7 +83,12 @@ class WanRunner:
 
         Without guidance nobody asks what is not wanted: [1, l, d].
         """
-        words = self._words([request.prompt, request.negative][: 1 if request.guidance == 1 else 2])
+        self.proofs = {}
+        if request.quantize != self._mode:
+            self._held.clear()
+            self._mode = request.quantize
+        prompts = [request.prompt, request.negative][: 1 if request.guidance == 1 else 2]
+        words = self._words(prompts, request.quantize)
         shown = {c.at: c.image.path for c in request.controls if isinstance(c, Keyframe)}
         if not shown:
             return words, None, None
@@ -101,13 +111,18 @@ class WanRunner:
             return words, given, None
         return words, given, self._net("eye", self.folder.eye)([Image.fromarray(p) for p in pictures])
 
-    def _words(self, prompts: list[str]) -> Tensor:
+    def _words(self, prompts: list[str], mode: str = "none") -> Tensor:
         """Features of prompts [b, 512, d]."""
-        files = self.folder.text
-        if self.strategy.nets != "streamed":
-            return self._net("text", files.load)(prompts)
-        text = files.load_outside()
-        stream = StreamedBlocks(list(text.encoder.block), files.block, self.folder.device)
+        files, nets = self.folder.text, self.strategy.nets
+        if mode != "none":
+            proof = prove_text(files, mode, PROOF_WORDS)
+            self.proofs |= proof.found
+            mode = proof.mode
+            nets = nets if mode != "none" else self._instead("the text encoder")
+        if nets != "streamed":
+            return self._net(f"text {mode}", partial(files.load, mode), nets)(prompts)
+        text = files.load_outside(mode)
+        stream = StreamedBlocks(list(text.encoder.block), partial(files.block, mode=mode), self.folder.device)
         text.encoder.stream = stream
         with closing(stream):
             return text(prompts)
@@ -132,9 +147,10 @@ class WanRunner:
         shift = card.shift or 1.0
         times = few_steps(card.levels, shift=shift) if card.levels else timesteps(request.steps, shift=shift)
         count = shape[2] * shape[3] * shape[4] // 4
-        attend, self.proofs = choose_attention(
+        attend, found = choose_attention(
             self.folder.device, self.folder.dtype, count, self.folder.configs[0].head_dim
         )
+        self.proofs |= found
         caches: list[FirstBlockCache] = []
 
         def cache() -> FirstBlockCache:
@@ -144,7 +160,7 @@ class WanRunner:
         with ExitStack() as stack:
             past = past_for(card, shape[2])
             if past is not None:
-                net = self._expert(0, request, attend, stack)
+                net = self._expert(0, request, attend, stack, partial(self._see, noise, prepared, reaches))
                 solve = sampler_for(request.sampler, draw)
                 chunks = roll_out(
                     net, words[:1], noise, times, past, solve=solve, on_step=on_step, through=through
@@ -152,7 +168,14 @@ class WanRunner:
                 return torch.cat(list(chunks), dim=2)
             experts = [
                 Expert(
-                    net=partial(self._expert, index, request, attend, stack),
+                    net=partial(
+                        self._expert,
+                        index,
+                        request,
+                        attend,
+                        stack,
+                        partial(self._see, noise, prepared, reaches),
+                    ),
                     guidance=guidance,
                     down_to=down_to,
                 )
@@ -176,15 +199,65 @@ class WanRunner:
             self.proofs["cache"] = _proof(caches)
         return latents
 
-    def _expert(self, index: int, request: Request, attend: Attend, stack: ExitStack) -> WanTransformer:
+    def _see(
+        self,
+        noise: Tensor,
+        prepared: tuple[Tensor, Given | None, Tensor | None],
+        reaches: Sequence[float],
+        index: int,
+        net: WanTransformer,
+    ) -> tuple[Tensor, Tensor, Context]:
+        """What expert `index` sees when its turn comes, as far as noise alone can tell: latents, levels, context."""
+        words, given, tokens = prepared
+        level = 1.0 if index == 0 else reaches[index - 1]
+        given = given or Given()
+        x = noise if given.channels is None else torch.cat([noise, given.channels.to(noise)], dim=1)
+        levels = torch.full((1, 1), level, device=noise.device)
+        if given.known is not None and given.given is not None:
+            x = torch.where(given.given[:, None, None], given.known.to(x), x)
+            levels = torch.where(given.given[None], 0.0, levels)
+        return x.to(net.patch_embedding.weight.dtype), levels, net.context(words[:1], tokens)
+
+    def _instead(self, what: str) -> Literal["held", "staged", "streamed"]:
+        """How the exact nets fit in place of those of eight bits.
+
+        Raises:
+            DoesNotFit: they do not.
+        """
+        if self.strategy.exact is None:
+            off = max(p["difference"] for p in self.proofs.values() if p.get("dropped"))
+            raise DoesNotFit(
+                f"{what} in eight bits is {off:.0%} off the exact result, and the exact one does not fit: "
+                "allow more --memory, or take another --quantize"
+            )
+        return self.strategy.exact
+
+    def _expert(
+        self,
+        index: int,
+        request: Request,
+        attend: Attend,
+        stack: ExitStack,
+        see: Callable[[int, WanTransformer], tuple[Tensor, Tensor, Context]],
+    ) -> WanTransformer:
         """The transformer of an expert, with the request's LoRAs until `stack` closes; closes what was on it."""
         stack.close()
-        streamed = self.strategy.nets == "streamed"
+        mode, compiled, nets = str(request.quantize), request.compile, self.strategy.nets
+        if mode != "none" or compiled:
+            proof = prove_denoiser(self.folder, index, mode, attend, partial(see, index), compiled=compiled)
+            self.proofs |= proof.found
+            if mode != proof.mode and (nets := self._instead("the denoiser")) != "held":
+                self._held.clear()
+            mode, compiled = proof.mode, proof.compiled
+            give_back(self.folder.device)
+        streamed = nets == "streamed"
         load = self.folder.transformer_shell if streamed else self.folder.transformer
-        net = self._net(f"transformer {index}", partial(load, index))
-        net.attend = attend
+        net = self._net(f"transformer {index} {mode}", partial(load, index, mode), nets)
+        net.attend = apart(attend) if compiled else attend
+        net.run = compiled_run(self.folder.device) if compiled else plainly
         if streamed:
-            blocks = StreamedBlocks(list(net.blocks), partial(self.folder.block, index), self.folder.device)
+            block = partial(self.folder.block, index, mode=mode)
+            blocks = StreamedBlocks(list(net.blocks), block, self.folder.device)
             net.stream = blocks  # type: ignore[assignment]
             stack.callback(blocks.close)
         for lora in self.loras:
@@ -196,16 +269,16 @@ class WanRunner:
             for r in wanted
         ]
         if loras:
-            stack.callback(adapt(net, loras, net.patch_embedding.weight if streamed else None))
+            stack.callback(adapt(net, loras, net.patch_embedding.weight))
         return net
 
-    def _net(self, name: str, load: Callable[[], N]) -> N:
+    def _net(self, name: str, load: Callable[[], N], nets: str | None = None) -> N:
         """A net, held for the next time if the strategy says so; else it is gone when the caller is done with it."""
         if name in self._held:
             held: N = self._held[name]
             return held
         net = load()
-        if self.strategy.nets == "held":
+        if (nets or self.strategy.nets) == "held":
             self._held[name] = net
         return net
 

@@ -22,12 +22,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Attend", "Context", "Past", "Reuse", "Share", "WanConfig", "WanTransformer", "wan_rotations"]
+__all__ = [
+    "Attend",
+    "Context",
+    "Past",
+    "Reuse",
+    "RunBlock",
+    "Share",
+    "WanConfig",
+    "WanTransformer",
+    "plainly",
+    "wan_rotations",
+]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(e)) v of [b, g, n, e], [b, g, m, e], [b, g, m, e] -> [b, g, n, e]."""
 Context = list[tuple[Tensor, ...]]
 """A layer: keys and values [b, g, l, e] of the words, and of the picture if there is one."""
+RunBlock = Callable[..., Tensor]
+"""A block and its arguments -> tokens: `plainly`, or its compiled form."""
 
 
 class Reuse(Protocol):
@@ -226,6 +239,11 @@ class Block(nn.Module):
         return torch.addcmul(grouped(x).float(), grouped(y).float(), gate2).flatten(1, 2).to(x.dtype)
 
 
+def plainly(block: nn.Module, *arguments: object) -> Tensor:
+    """What a block makes of its arguments."""
+    return block(*arguments)  # type: ignore[no-any-return]
+
+
 class Head(nn.Module):
     """Tokens to patches of velocity."""
 
@@ -278,6 +296,7 @@ class WanTransformer(nn.Module):
             raise ValueError(f"{config.heads} heads cannot share {config.dim} features evenly")
         self.config = config
         self.attend: Attend = F.scaled_dot_product_attention
+        self.run: RunBlock = plainly
         self.stream, self.share = None, None
         d = config.dim
         self.patch_embedding = nn.Conv3d(config.in_channels, d, PATCH, PATCH)
@@ -350,7 +369,8 @@ class WanTransformer(nn.Module):
         """Tokens [b, n, d] through all blocks, or through the first if `reuse` knows the rest."""
         for index, (block, layer) in enumerate(zip(self.layers(), context, strict=True)):
             before = tokens
-            tokens = block(tokens, modulation, layer, rotations, self.attend, self._attend_all(index, past))
+            attend_all = self._attend_all(index, past)
+            tokens = self.run(block, tokens, modulation, layer, rotations, self.attend, attend_all)
             if index == 0 and reuse is not None:
                 known = reuse.after_first(before, tokens)
                 if known is not None:

@@ -19,10 +19,12 @@ class Strategy:
 
     `nets` are held: all in memory, and kept for the next clip; staged: each loaded when its phase begins and dropped
     when it ends; or streamed: staged, and of text encoder and denoiser two blocks at a time, the next being read
-    while one computes.
+    while one computes. `exact` is how the exact nets would fit where eight bits are asked for, since those may be
+    dropped; None where they would not.
     """
 
     nets: Literal["held", "staged", "streamed"] = "held"
+    exact: Literal["held", "staged", "streamed"] | None = None
 
     @property
     def said(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ from filmwright.spec.controls import (
 from filmwright.spec.shapes import VideoShape
 
 __all__ = [
+    "QUANTIZE",
     "CameraPath",
     "Control",
     "ImageRef",
@@ -33,6 +34,7 @@ __all__ = [
     "MotionBrush",
     "Pose",
     "Prefix",
+    "Quantize",
     "Region",
     "Request",
     "Stroke",
@@ -40,6 +42,9 @@ __all__ = [
 ]
 
 REQUEST_VERSION: Literal[1] = 1
+Quantize = Literal["none", "int8", "int8-dynamic", "fp8", "fp8-dynamic"]
+"""What the linear layers of a net's blocks are kept in; the dynamic ones also multiply in it."""
+QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
 
 
 class LoraRef(Frozen):
@@ -71,6 +76,8 @@ class Request(Frozen):
     cache: float = Field(
         default=0.0, ge=0.0, le=1.0
     )  # change below which a step is saved; 0: every step is exact
+    quantize: Quantize = "none"
+    compile: bool = False  # the denoiser's blocks as compiled code, whose last bits are others
 
     @property
     def shape(self) -> VideoShape:
@@ -86,10 +93,9 @@ class Request(Frozen):
         whole = self.model_dump(mode="json")
         whole["controls"] = [without_defaults(control) for control in whole["controls"]]
         whole["loras"] = [{k: v for k, v in lora.items() if k != "path"} for lora in whole["loras"]]
-        if not self.loras:  # as before there were any
-            del whole["loras"]
-        if not self.cache:
-            del whole["cache"]
+        for name in ("loras", "cache", "quantize", "compile"):  # at their defaults: as before there were any
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del whole[name]
         return hashlib.sha256(_compact(whole).encode()).hexdigest()
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from filmwright.models.quantized import QuantizedLinear
+from filmwright.spec.compositions import Composition, refusal
 from filmwright.spec.errors import WeightsError, listed
 
 __all__ = ["Adaptation", "Lora", "adapt", "merge", "read_lora"]
@@ -184,24 +186,33 @@ def adapt(
     """Puts adaptations on a net; returns what takes them off again, bit for bit.
 
     Low-rank ones of linear layers are computed beside the weights, in the device and dtype of `like` where the net's
-    own weights are not there yet. What has no low rank (whole differences, biases, other layers) is added to the
-    parameters, whose own values are kept aside.
+    own weights are not there yet or have eight bits. What has no low rank (whole differences, biases, other layers) is
+    added to the parameters, whose own values are kept aside.
 
     Raises:
-        WeightsError: something has no low rank, and the layer that it is for is not in memory.
+        WeightsError: something has no low rank, and the layer that it is for is not in memory, or in eight bits.
     """
     low, rest = _sorted_out(net, loras)
     for name, lora, _ in rest:
-        if any(p.is_meta for p in net.get_submodule(name).parameters()):
-            raise WeightsError(
-                f"LoRA {lora.name} changes {name} as a whole, which cannot be while blocks are read as they are "
-                "needed: give the run more memory (--memory), or leave this LoRA out"
+        layer = net.get_submodule(name)
+        absent = any(p.is_meta for p in layer.parameters())
+        rounded = isinstance(layer, QuantizedLinear) and lora.layers[name].whole is not None
+        reason = refusal(
+            Composition(
+                nets="streamed" if absent else "held",
+                quantize="int8" if rounded else "none",
+                lora="whole",
+                lora_name=f"LoRA {lora.name} changes {name}",
             )
+        )
+        if reason is not None:
+            raise WeightsError(reason)
     beside: dict[str, _Beside] = {}
     for name, items in low.items():
         layer = net.get_submodule(name)
         assert isinstance(layer, nn.Linear)
-        beside[name] = _Beside(layer, items, layer.weight if like is None else like)
+        usable = not layer.weight.is_meta and not isinstance(layer, QuantizedLinear)
+        beside[name] = _Beside(layer, items, layer.weight if like is None or usable else like)
     own = {
         (name, kind): getattr(net.get_submodule(name), kind).clone()
         for _, lora, _ in rest

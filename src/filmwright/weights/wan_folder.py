@@ -7,25 +7,28 @@
     image_encoder/      CLIP and image_processor/, through transformers
 
 Each net may also lie on its own, as one file or folder: see `weights.wan_parts`. Nothing but safetensors is read; a
-parameter that is missing or left over is an error that names it.
+parameter that is missing or left over is an error that names it. What is asked for in eight bits (`mode`, a
+`spec.request.Quantize`) is read into them row by row: the linear layers of the blocks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from filmwright.models.quantized import linear_weights, quantize_layers
 from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import WAN, ModelCard, load_card
+from filmwright.weights.quantized_file import quantized_bytes, read_running
 from filmwright.weights.saved import read_object
-from filmwright.weights.tensor_file import TensorPlace, read_tensor
+from filmwright.weights.tensor_file import TensorPlace
 from filmwright.weights.wan import SPARSE_GATE, WAN_SIZES, to_own_names, vae_to_own_names, wan_config_of
 from filmwright.weights.wan_eye import WanEye, eye_places, load_eye
 from filmwright.weights.wan_parts import (
@@ -69,9 +72,12 @@ class WanFolder:
             _config(parts.at(name), {k: v.shape for k, v in places.items()})
             for name, places in zip(names, self.expert_places, strict=True)
         ]
+        self.linear: list[frozenset[str]] = []  # weights that can be in eight bits, an expert
         for config, name, places in zip(self.configs, names, self.expert_places, strict=True):
             with torch.device("meta"):
-                _check_shapes(WanTransformer(config), places, parts.at(name))
+                net = WanTransformer(config)
+                _check_shapes(net, places, parts.at(name))
+                self.linear.append(linear_weights(net.blocks, "blocks."))
         text = parts.at("text_encoder")
         words = tensors_of(text)
         told = read_object(text / "config.json") if text.is_dir() else told_by_shapes(text, words)
@@ -116,29 +122,32 @@ class WanFolder:
         """Whether the transformers look at a picture through CLIP."""
         return self.configs[0].image_dim is not None
 
-    def transformer(self, index: int = 0) -> WanTransformer:
+    def transformer(self, index: int = 0, mode: str = "none") -> WanTransformer:
         """Expert `index`, from the noisiest levels down, with all its weights."""
-        with torch.device("meta"):
-            net = WanTransformer(self.configs[index])
-        _fill(net, self.expert_places[index], self.device, self.dtype)
+        net = self._empty(index, mode)
+        _fill(net, self.expert_places[index], self.device, self.dtype, self.linear[index], mode)
         return net
 
-    def transformer_shell(self, index: int = 0) -> WanTransformer:
+    def transformer_shell(self, index: int = 0, mode: str = "none") -> WanTransformer:
         """Expert `index` with all weights but those of its blocks, which stay on the meta device."""
-        with torch.device("meta"):
-            net = WanTransformer(self.configs[index])
+        net = self._empty(index, mode)
         outside = {k: v for k, v in self.expert_places[index].items() if not k.startswith("blocks.")}
         _fill(net, outside, self.device, self.dtype)
         return net
 
-    def block(self, index: int, block: int) -> dict[str, Tensor]:
+    def _empty(self, index: int, mode: str) -> WanTransformer:
+        with torch.device("meta"):
+            net = WanTransformer(self.configs[index])
+            if mode != "none":
+                quantize_layers(net.blocks, mode)
+        return net
+
+    def block(self, index: int, block: int, mode: str = "none") -> dict[str, Tensor]:
         """The weights of one block of expert `index`, by their names within it, on the host, as they are to run."""
         head = f"blocks.{block}."
-        return {
-            k.removeprefix(head): read_tensor(place, running_dtype(k, self.dtype))
-            for k, place in self.expert_places[index].items()
-            if k.startswith(head)
-        }
+        places = {k: p for k, p in self.expert_places[index].items() if k.startswith(head)}
+        read = read_running(places, _dtypes(places, self.dtype), self.linear[index], mode)
+        return {k.removeprefix(head): tensor for k, tensor in read}
 
     def vae(self) -> WanVAE:
         """The VAE."""
@@ -159,16 +168,17 @@ class WanFolder:
             raise WeightsError("this variant of Wan has no image encoder")
         return load_eye(self.parts, self.device, self.dtype)
 
-    def sizes(self) -> dict[str, int]:
+    def sizes(self, mode: str = "none") -> dict[str, int]:
         """Bytes as they run: text, eye, transformer, transformer_2, vae; and of one block: block, text_block."""
-        found = {"text": self.text.bytes(), "text_block": self.text.bytes("block.0.")}
+        found = {"text": self.text.bytes(mode=mode), "text_block": self.text.bytes("block.0.", mode=mode)}
         if self.has_eye:
             found["eye"] = _plain_bytes(eye_places(self.parts.at("image_encoder")), self.dtype)
-        for name, places in zip(("transformer", "transformer_2"), self.expert_places, strict=False):
-            found[name] = _bytes(places, self.dtype)
+        names = ("transformer", "transformer_2")
+        for name, places, linear in zip(names, self.expert_places, self.linear, strict=False):
+            found[name] = _bytes(places, self.dtype, linear, mode)
         found["vae"] = _bytes(self.vae_places, self.vae_dtype)
         first = {k: v for k, v in self.expert_places[0].items() if k.startswith("blocks.0.")}
-        found["block"] = _bytes(first, self.dtype)
+        found["block"] = _bytes(first, self.dtype, self.linear[0], mode)
         return found
 
 
@@ -281,15 +291,31 @@ def _check_shapes(net: nn.Module, places: Mapping[str, TensorPlace], folder: Pat
         raise WeightsError(f"{folder} does not hold this net: {listed(wrong)}")
 
 
-def _fill(net: nn.Module, places: Mapping[str, TensorPlace], device: str, dtype: torch.dtype) -> None:
+def _fill(
+    net: nn.Module,
+    places: Mapping[str, TensorPlace],
+    device: str,
+    dtype: torch.dtype,
+    linear: frozenset[str] = frozenset(),
+    mode: str = "none",
+) -> None:
     """Gives a net on the meta device its parameters, read one by one: no file is mapped, no net is in memory twice."""
-    placed = {k: read_tensor(p, running_dtype(k, dtype)).to(device) for k, p in places.items()}
-    net.load_state_dict(placed, strict=False, assign=True)
+    read = read_running(places, _dtypes(places, dtype), linear, mode)
+    net.load_state_dict({k: tensor.to(device) for k, tensor in read}, strict=False, assign=True)
     net.eval().requires_grad_(False)
 
 
-def _bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:
-    return sum(p.count * running_dtype(k, dtype).itemsize for k, p in places.items())
+def _dtypes(names: Iterable[str], dtype: torch.dtype) -> dict[str, torch.dtype]:
+    return {name: running_dtype(name, dtype) for name in names}
+
+
+def _bytes(
+    places: Mapping[str, TensorPlace],
+    dtype: torch.dtype,
+    linear: frozenset[str] = frozenset(),
+    mode: str = "none",
+) -> int:
+    return quantized_bytes({k: p.shape for k, p in places.items()}, _dtypes(places, dtype), linear, mode)
 
 
 def _plain_bytes(places: Mapping[str, TensorPlace], dtype: torch.dtype) -> int:

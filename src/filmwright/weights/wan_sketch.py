@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 
 import torch
-from torch import nn
 
+from filmwright.models.quantized import quantize_layers
 from filmwright.models.umt5 import UMT5_XXL, UMT5Encoder
 from filmwright.models.wan import WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE
 from filmwright.weights.card import load_card
 from filmwright.weights.wan import WAN_SIZES
 from filmwright.weights.wan_folder import running_dtype
+from filmwright.weights.wan_text import empty_encoder
 
 __all__ = ["WanSketch"]
 
@@ -26,10 +26,9 @@ class _Text:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
 
-    def shell(self) -> UMT5Encoder:
+    def shell(self, mode: str = "none") -> UMT5Encoder:
         """The text encoder on the meta device."""
-        with torch.device("meta"):
-            return UMT5Encoder(UMT5_XXL).to(self.dtype)
+        return empty_encoder(UMT5_XXL, self.dtype, mode)
 
 
 class WanSketch:
@@ -50,25 +49,25 @@ class WanSketch:
         """Whether the transformers look at a picture through CLIP."""
         return self.configs[0].image_dim is not None
 
-    @lru_cache(maxsize=1)  # noqa: B019 (a handful live as long as the process)
-    def sizes(self) -> dict[str, int]:
+    @lru_cache(maxsize=2)  # noqa: B019 (a handful live as long as the process)
+    def sizes(self, mode: str = "none") -> dict[str, int]:
         """Bytes of each net as it runs; see `WanFolder.sizes`."""
         with torch.device("meta"):
             net, vae = WanTransformer(self.configs[0]), WanVAE(self.vae_config)
-        text = self.text.shell()
+            for name, p in net.named_parameters():
+                p.data = p.data.to(running_dtype(name, self.dtype))
+            if mode != "none":
+                quantize_layers(net.blocks, mode)
+        text = self.text.shell(mode)
         found = {
             "text": sum(p.nbytes for p in text.parameters()),
             "text_block": sum(p.nbytes for p in text.block[0].parameters()),
-            "transformer": _bytes(net.named_parameters(), self.dtype),
-            "vae": _bytes(vae.named_parameters(), self.vae_dtype),
-            "block": _bytes(net.blocks[0].named_parameters(prefix="blocks.0"), self.dtype),
+            "transformer": sum(p.nbytes for p in net.parameters()),
+            "vae": sum(p.numel() for p in vae.parameters()) * self.vae_dtype.itemsize,
+            "block": sum(p.nbytes for p in net.blocks[0].parameters()),
         }
         if self.has_eye:
             found["eye"] = CLIP_PARAMETERS * self.dtype.itemsize
         if self.boundary is not None:
             found["transformer_2"] = found["transformer"]
         return found
-
-
-def _bytes(parameters: Iterable[tuple[str, nn.Parameter]], dtype: torch.dtype) -> int:
-    return sum(p.numel() * running_dtype(name, dtype).itemsize for name, p in parameters)

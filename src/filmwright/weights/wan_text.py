@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from filmwright.models.quantized import linear_weights, quantize_layers, weight_only
 from filmwright.models.umt5 import UMT5Config, UMT5Encoder
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.pretrained import pretrained, transformers_library
-from filmwright.weights.tensor_file import TensorPlace, read_rows, read_tensor
+from filmwright.weights.quantized_file import quantized_bytes, read_running
+from filmwright.weights.tensor_file import TensorPlace, read_rows
 from filmwright.weights.wan_parts import describe
 
-__all__ = ["WORDS", "WanText", "WanTextFiles", "clean", "told_by_shapes"]
+__all__ = ["WORDS", "WanText", "WanTextFiles", "clean", "empty_encoder", "told_by_shapes"]
 
 WORDS = 512  # tokens a prompt
 VECTORS = "embed_tokens.weight"
@@ -59,6 +61,15 @@ def clean(prompt: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(html.unescape(mended))).strip()
 
 
+def empty_encoder(config: UMT5Config, dtype: torch.dtype, mode: str = "none") -> UMT5Encoder:
+    """A text encoder without its weights, on the meta device."""
+    with torch.device("meta"):
+        encoder = UMT5Encoder(config).to(dtype)
+        if mode != "none":
+            quantize_layers(encoder.block, weight_only(mode))
+    return encoder
+
+
 class WanTextFiles:
     """The files of a text encoder, read as far as their headers.
 
@@ -82,43 +93,48 @@ class WanTextFiles:
         self.tokenizer, self.device, self.dtype = tokenizer, device, dtype
         self.config = _config(told)
         with torch.device("meta"):
-            wanted = {k: tuple(v.shape) for k, v in UMT5Encoder(self.config).state_dict().items()}
+            encoder = UMT5Encoder(self.config)
+            wanted = {k: tuple(v.shape) for k, v in encoder.state_dict().items()}
+            self.linear = linear_weights(encoder.block, "block.")
         found = {k: p.shape for k, p in self.places.items()}
         if wrong := sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)):
             raise WeightsError(f"text_encoder does not hold UMT5's encoder: {listed(wrong)}")
 
-    def shell(self) -> UMT5Encoder:
+    def shell(self, mode: str = "none") -> UMT5Encoder:
         """The encoder without its weights, on the meta device."""
-        with torch.device("meta"):
-            return UMT5Encoder(self.config).to(self.dtype)
+        return empty_encoder(self.config, self.dtype, mode)
 
-    def load(self) -> WanText:
-        """The encoder with all its weights."""
-        return self._with(self.shell(), self.places)
+    def load(self, mode: str = "none") -> WanText:
+        """The encoder with all its weights; the linear layers of its blocks in eight bits where `mode` says so.
 
-    def load_outside(self) -> WanText:
+        Tokens are never rounded: a prompt has few, and they take no time.
+        """
+        return self._with(self.shell(mode), self.places, mode)
+
+    def load_outside(self, mode: str = "none") -> WanText:
         """The encoder without its blocks' weights; of the words' vectors it reads those of a prompt."""
-        shell = self.shell()
+        shell = self.shell(mode)
         shell.embed_tokens = _RowsOfFile(self.places[VECTORS], self.device, self.dtype)
         return self._with(
             shell, {k: p for k, p in self.places.items() if not k.startswith("block.") and k != VECTORS}
         )
 
-    def block(self, index: int) -> dict[str, Tensor]:
+    def block(self, index: int, mode: str = "none") -> dict[str, Tensor]:
         """The weights of one block by their names within it, on the host."""
         head = f"block.{index}."
-        return {
-            k.removeprefix(head): read_tensor(p, self.dtype)
-            for k, p in self.places.items()
-            if k.startswith(head)
-        }
+        places = {k: p for k, p in self.places.items() if k.startswith(head)}
+        return {k.removeprefix(head): tensor for k, tensor in self._read(places, mode)}
 
-    def bytes(self, prefix: str = "") -> int:
+    def bytes(self, prefix: str = "", mode: str = "none") -> int:
         """As they run, of all tensors whose names begin so."""
-        return sum(p.count * self.dtype.itemsize for k, p in self.places.items() if k.startswith(prefix))
+        shapes = {k: p.shape for k, p in self.places.items() if k.startswith(prefix)}
+        return quantized_bytes(shapes, dict.fromkeys(shapes, self.dtype), self.linear, mode)
 
-    def _with(self, shell: UMT5Encoder, places: Mapping[str, TensorPlace]) -> WanText:
-        placed = {k: read_tensor(p, self.dtype).to(self.device) for k, p in places.items()}
+    def _read(self, places: Mapping[str, TensorPlace], mode: str) -> Iterator[tuple[str, Tensor]]:
+        return read_running(places, dict.fromkeys(places, self.dtype), self.linear, mode)
+
+    def _with(self, shell: UMT5Encoder, places: Mapping[str, TensorPlace], mode: str = "none") -> WanText:
+        placed = {k: tensor.to(self.device) for k, tensor in self._read(places, mode)}
         shell.load_state_dict(placed, strict=False, assign=True)
         return WanText(shell.eval().requires_grad_(False), _tokenizer(self.tokenizer), self.device)
 

@@ -1,0 +1,98 @@
+"""What can be asked for together: strategies, quantization, caches, compiled code, LoRAs, several processes.
+
+All that is not refused here works with all else, which tests hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from filmwright.spec.errors import BadRequest
+from filmwright.spec.request import Quantize, Request
+
+__all__ = ["FP8_CAPABILITY", "Composition", "check_together", "composition", "refusal"]
+
+FP8_CAPABILITY = (8, 9)  # of GPUs that multiply in fp8: Ada and later
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """A run, as far as its parts bear upon each other; what is not known yet is left at what refuses nothing."""
+
+    model: str = "a model"
+    family: str = "wan"
+    device: Literal["cpu", "cuda"] | None = None
+    capability: tuple[int, int] | None = None  # compute capability of the GPU
+    nets: Literal["held", "staged", "streamed"] = "held"
+    quantize: Quantize = "none"
+    cache: bool = False
+    compiled: bool = False
+    compiler: bool = True  # whether there is one
+    lora: Literal["none", "low rank", "whole"] = "none"  # whole: changes that have no low rank
+    lora_name: str = "the LoRA"
+    sharing: int = 1  # processes that share a pass's tokens
+
+
+def composition(request: Request, family: str) -> Composition:
+    """What a request alone says of its run, on a model of this family."""
+    return Composition(
+        model=request.model,
+        family=family,
+        quantize=request.quantize,
+        cache=bool(request.cache),
+        compiled=bool(request.compile),
+    )
+
+
+def check_together(run: Composition) -> None:
+    """Raises BadRequest with the reason where parts of a run cannot be together."""
+    if (reason := refusal(run)) is not None:
+        raise BadRequest(reason)
+
+
+def refusal(run: Composition) -> str | None:
+    """Why these cannot be together, and what to do, in one line; None where they can."""
+    if run.family != "wan":
+        if run.quantize != "none":
+            return f"model {run.model!r} takes no --quantize: the models of the Wan family do"
+        if run.compiled:
+            return f"model {run.model!r} takes no --compile: the models of the Wan family do"
+        if run.cache:
+            why = (
+                "its steps are few and quick" if run.family == "pocket" else "the models of the Wan family do"
+            )
+            return f"model {run.model!r} takes no --cache: {why}"
+    if run.quantize == "fp8-dynamic" and run.device is not None:
+        has = (
+            "a CPU"
+            if run.device == "cpu"
+            else f"a GPU of compute capability {_dotted(run.capability or (0, 0))}"
+        )
+        if run.device == "cpu" or (run.capability or (0, 0)) < FP8_CAPABILITY:
+            return (
+                f"--quantize fp8-dynamic needs a GPU of compute capability {_dotted(FP8_CAPABILITY)} or higher, "
+                f"and this is {has}: take fp8, which keeps weights in fp8 anywhere, or int8-dynamic"
+            )
+    if run.compiled and not run.compiler:
+        needs = "Triton" if run.device == "cuda" else "a C++ compiler (g++ or clang++)"
+        return f"--compile needs {needs}, which is not found: install it, or leave --compile out"
+    if run.sharing > 1 and run.cache:
+        return "--cache and tokens shared by several processes do not go together: leave one out"
+    if run.sharing > 1 and run.compiled:
+        return "--compile and tokens shared by several processes do not go together: leave one out"
+    if run.lora == "whole" and run.nets == "streamed":
+        return (
+            f"{run.lora_name} as a whole, which cannot be while blocks are read as they are "
+            "needed: give the run more memory (--memory), or leave this LoRA out"
+        )
+    if run.lora == "whole" and run.quantize != "none":
+        return (
+            f"{run.lora_name} as a whole, which weights of eight bits cannot take up: leave --quantize "
+            "or this LoRA out"
+        )
+    return None
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))
