@@ -6,15 +6,21 @@ all chunks of a decoder from the third on, and all bands of a convolution: one o
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from filmwright.engine.attention import candidates
+from filmwright.spec.home import home
 from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
 
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Work", "wan_works"]
 
+KEPT = 200  # works on disk, a kilobyte each
 BANDS = 0.6  # of the products that a VAE's convolutions take plainly
 
 
@@ -45,9 +52,43 @@ class Work:
 
 
 @lru_cache(maxsize=4)
-@torch.no_grad()
 def wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
-    """What each part of a run on Wan computes."""
+    """What each part of a run on Wan computes; what was found once is kept in $FILMWRIGHT_HOME/works."""
+    from filmwright.engine.wan_runner import latent_shape
+
+    card = load_card(request.model)
+    decides = (
+        latent_shape(folder, request), request.guidance != 1, request.steps, request.quantize, request.compile,
+        sorted(c.at for c in request.controls if isinstance(c, Keyframe)), (card.chunk, card.window, card.sink),
+        folder.configs[0], folder.vae_config, folder.text.config, folder.device, folder.dtype, folder.vae_dtype,
+        folder.first_frame_is_given, torch.__version__, _sources(),
+    )  # fmt: skip
+    path = home() / "works" / f"{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.json"
+    try:
+        return {name: Work(**item) for name, item in json.loads(path.read_text("utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass  # nothing is kept, or nothing that can be read: it is found again
+    works = _traced(folder, request)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_text(json.dumps({name: asdict(work) for name, work in works.items()}), "utf-8")
+        aside.replace(path)
+        for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
+            old.unlink(missing_ok=True)
+    return works
+
+
+@cache
+def _sources() -> list[tuple[str, int, int]]:
+    """The code whose change makes another work of the same request: names, sizes and times of change."""
+    rooms = (Path(__file__).parent, Path(__file__).parents[1] / "models")
+    files = sorted(p for room in rooms for p in room.glob("*.py"))
+    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+
+
+@torch.no_grad()
+def _traced(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
     from filmwright.engine.wan import given_frames
     from filmwright.engine.wan_runner import latent_shape, past_for
     from filmwright.models.quantized import QuantizedLinear, quantize_layers

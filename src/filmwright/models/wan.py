@@ -206,7 +206,8 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(
             nn.Linear(config.dim, config.ffn), nn.GELU("tanh"), nn.Linear(config.ffn, config.dim)
         )
-        self.modulation = nn.Parameter(torch.randn(1, 6, config.dim) / config.dim**0.5)
+        self.modulation = nn.Parameter(torch.empty(1, 6, config.dim))
+        nn.init.normal_(self.modulation, std=config.dim**-0.5)
 
     def forward(
         self,
@@ -251,7 +252,8 @@ class Head(nn.Module):
         super().__init__()
         self.eps = config.eps
         self.head = nn.Linear(config.dim, config.out_channels * math.prod(PATCH))
-        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+        self.modulation = nn.Parameter(torch.empty(1, 2, config.dim))
+        nn.init.normal_(self.modulation, std=config.dim**-0.5)
 
     def forward(self, x: Tensor, levels: Tensor) -> Tensor:
         """`x` [b, n, d], `levels` [b, f, d] -> [b, n, c*4]."""

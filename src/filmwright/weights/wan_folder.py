@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from filmwright.models.outline import outline
 from filmwright.models.quantized import linear_weights, quantize_layers
 from filmwright.models.wan import WanConfig, WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE, WanVAEConfig
@@ -74,7 +75,7 @@ class WanFolder:
         ]
         self.linear: list[frozenset[str]] = []  # weights that can be in eight bits, an expert
         for config, name, places in zip(self.configs, names, self.expert_places, strict=True):
-            with torch.device("meta"):
+            with outline():
                 net = WanTransformer(config)
                 _check_shapes(net, places, parts.at(name))
                 self.linear.append(linear_weights(net.blocks, "blocks."))
@@ -114,7 +115,7 @@ class WanFolder:
                 )
 
     def _check_vae(self) -> None:
-        with torch.device("meta"):
+        with outline():
             _check_shapes(WanVAE(self.vae_config), self.vae_places, self.parts.at("vae"))
 
     @property
@@ -136,7 +137,7 @@ class WanFolder:
         return net
 
     def _empty(self, index: int, mode: str) -> WanTransformer:
-        with torch.device("meta"):
+        with outline():
             net = WanTransformer(self.configs[index])
             if mode != "none":
                 quantize_layers(net.blocks, mode)
@@ -152,7 +153,7 @@ class WanFolder:
     def vae(self) -> WanVAE:
         """The VAE."""
         self._check_vae()
-        with torch.device("meta"):
+        with outline():
             net = WanVAE(self.vae_config)
         _fill(net, self.vae_places, self.device, self.vae_dtype)
         suit(net, self.device)

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import torch
 
+from filmwright.models.outline import outline
 from filmwright.models.quantized import quantize_layers
 from filmwright.models.umt5 import UMT5_XXL, UMT5Encoder
 from filmwright.models.wan import WanTransformer
@@ -24,11 +25,11 @@ class _Text:
     """What a plan asks of `WanTextFiles`."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
+        self.config, self.dtype = UMT5_XXL, dtype
 
     def shell(self, mode: str = "none") -> UMT5Encoder:
         """The text encoder on the meta device."""
-        return empty_encoder(UMT5_XXL, self.dtype, mode)
+        return empty_encoder(self.config, self.dtype, mode)
 
 
 class WanSketch:
@@ -52,7 +53,7 @@ class WanSketch:
     @lru_cache(maxsize=2)  # noqa: B019 (a handful live as long as the process)
     def sizes(self, mode: str = "none") -> dict[str, int]:
         """Bytes of each net as it runs; see `WanFolder.sizes`."""
-        with torch.device("meta"):
+        with outline():
             net, vae = WanTransformer(self.configs[0]), WanVAE(self.vae_config)
             for name, p in net.named_parameters():
                 p.data = p.data.to(running_dtype(name, self.dtype))

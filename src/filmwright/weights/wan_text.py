@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from filmwright.models.outline import outline
 from filmwright.models.quantized import linear_weights, quantize_layers, weight_only
 from filmwright.models.umt5 import UMT5Config, UMT5Encoder
 from filmwright.spec.errors import WeightsError, listed
@@ -63,7 +64,7 @@ def clean(prompt: str) -> str:
 
 def empty_encoder(config: UMT5Config, dtype: torch.dtype, mode: str = "none") -> UMT5Encoder:
     """A text encoder without its weights, on the meta device."""
-    with torch.device("meta"):
+    with outline():
         encoder = UMT5Encoder(config).to(dtype)
         if mode != "none":
             quantize_layers(encoder.block, weight_only(mode))
@@ -92,7 +93,7 @@ class WanTextFiles:
         }
         self.tokenizer, self.device, self.dtype = tokenizer, device, dtype
         self.config = _config(told)
-        with torch.device("meta"):
+        with outline():
             encoder = UMT5Encoder(self.config)
             wanted = {k: tuple(v.shape) for k, v in encoder.state_dict().items()}
             self.linear = linear_weights(encoder.block, "block.")
