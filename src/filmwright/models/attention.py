@@ -60,8 +60,9 @@ def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, *, rows: int = 128) -> Ten
     the scores of a block stay in the cache. Sums are exact in fp32, scores are rounded to the inputs'
     dtype.
     """
-    keys = k.transpose(-1, -2)
-    q = q * q.shape[-1] ** -0.5
+    # heads that lie apart in memory are brought together once here, not by every product anew
+    keys, v = k.contiguous().transpose(-1, -2), v.contiguous()
+    q = q.contiguous() * q.shape[-1] ** -0.5
     return torch.cat([(part @ keys).softmax(-1) @ v for part in q.split(rows, dim=2)], dim=2)
 
 
