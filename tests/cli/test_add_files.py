@@ -204,7 +204,9 @@ def test_one_of_two_experts_asks_for_the_other(tmp_path: Path, capsys: pytest.Ca
         "--like",
         str(folder),
     ]
-    assert run([*add, "--any-size"]) == 0, "with two experts and no CLIP there is but one it can be"
+    assert run([*add, "--any-size"]) == 2, "what was distilled from it has the same nets"
+    assert "lightx2v-i2v-a14b: say which" in capsys.readouterr().err
+    assert run([*add, "--any-size", "--as", "wan2.2-i2v-a14b"]) == 0
     place = place_of("wan2.2-i2v-a14b")
     assert WanFolder(parts_of(place, load_card("wan2.2-i2v-a14b"))).boundary == 0.9
 

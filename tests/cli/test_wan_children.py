@@ -175,8 +175,7 @@ def test_what_a_child_lost_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     pickle = tmp_path / "self_forcing_dmd.pt"
     pickle.write_bytes(b"")
     add_words = ["models", "add", str(pickle), "--as", "self-forcing-t2v-1.3b"]
-    assert "is a pickle" in (told := said(*add_words))
-    assert "wlsaidhi/SFWan2.1-T2V-1.3B-Diffusers" in told
+    assert "is a pickle" in said(*add_words)
     folder = save("wan2.1-t2v-1.3b", tmp_path / "model")
     told = said("models", "add", str(folder), "--any-size")
     assert "wan2.1-t2v-1.3b" in told

@@ -228,7 +228,7 @@ from filmwright.engine.pocket import PocketRunner, backbone_for
 frames = int(sys.argv[1])
 request = build_request("a ball", size=(256, 256), seed=1).model_copy(update={"num_frames": frames})
 keep_exact()
-run = _Run(request, Path(f"{frames}.mp4"), None, "cpu", None)
+run = _Run(request, Path(f"{frames}.mp4"), None, "cpu", None, sign=False, private=False)
 with torch.inference_mode():
     run._decode(PocketRunner(backbone_for("pocket")), torch.randn(1, 16, (frames + 3) // 4, 16, 16), None)
 print(run.clock.peaks["decode"])

@@ -26,7 +26,7 @@ import torch
 model = Path(sys.argv[1])
 request = build_request("a ball", model="self-forcing-t2v-1.3b", size=(192, 192), num_frames=81, seed=1)
 plan = plan_for(request, weights=model, budget=10**12)
-run = _Run(request, None, None, "cpu", model)
+run = _Run(request, None, None, "cpu", model, sign=False, private=False)
 runner = run._load(None, 10**12, hold=False)
 with torch.inference_mode():
     run._denoise(runner, Journal(None, run._warn))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
@@ -53,11 +54,13 @@ def plan_for(
     budget: int | None = None,
     as_published: bool = False,
     hold_frames: bool = False,
+    elsewhere: bool = False,
 ) -> Plan:
     """The plan of a run; `budget` in bytes, or what is free if not given.
 
     `hold_frames` counts all frames, which are held where a clip is wanted and not only a file.
-    `as_published` plans a model that is not on this machine by its published sizes.
+    `as_published` plans a model that is not on this machine by its published sizes. A plan for a run `elsewhere`, in a
+    process of its own, leaves out what finding it has brought into this one.
 
     Raises:
         DoesNotFit: no strategy fits; the message says the smallest budget that would do.
@@ -65,11 +68,12 @@ def plan_for(
     """
     free = available(device) if budget is None else budget
     video = _video_bytes(request, device, hold=hold_frames)
+    base = _Base(device, elsewhere=elsewhere)
     files: WanFolder | WanSketch | None = None
     family = load_card(request.model).family
     if family == "wan":
         files = _wan_files(request.model, device, weights, as_published=as_published)
-        plans = _wan_plans(request, files, free, video, request.quantize)
+        plans = _wan_plans(request, files, base, free, video, request.quantize)
     elif family != "pocket":
         from filmwright.engine.families_plan import family_needs
 
@@ -82,7 +86,7 @@ def plan_for(
             others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
             fits = f"{plan.strategy.said}: {say_bytes(plan.peak)} of {say_bytes(free)}"
             if files is not None and request.quantize != "none":
-                exact = _first_that_fits(_wan_plans(request, files, free, video, "none"), free)
+                exact = _first_that_fits(_wan_plans(request, files, base, free, video, "none"), free)
                 plan = replace(plan, strategy=replace(plan.strategy, exact=exact))
             return replace(plan, why="; ".join([fits, *others]))
     least = min(plans, key=lambda plan: plan.peak)
@@ -95,7 +99,7 @@ def plan_for(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
         f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
         f"allow --memory {enough.replace(' ', '')}, or make it smaller or shorter"
-        + _lighter(request, files, free, video)
+        + _lighter(request, files, base, free, video)
     )
 
 
@@ -103,12 +107,14 @@ def _first_that_fits(plans: list[Plan], free: int) -> Literal["held", "staged", 
     return next((plan.strategy.nets for plan in plans if plan.peak * MARGIN <= free), None)
 
 
-def _lighter(request: Request, files: WanFolder | WanSketch | None, free: int, video: int) -> str:
+def _lighter(
+    request: Request, files: WanFolder | WanSketch | None, base: _Base, free: int, video: int
+) -> str:
     """What else would do, where eight bits would."""
     if files is None or request.quantize != "none":
         return ""
     light = request.model_copy(update={"quantize": "int8"})
-    fits = _first_that_fits(_wan_plans(light, files, free, video, "int8"), free)
+    fits = _first_that_fits(_wan_plans(light, files, base, free, video, "int8"), free)
     return "" if fits is None else "; with --quantize int8 it would fit as it is"
 
 
@@ -123,19 +129,27 @@ def _wan_files(model: str, device: str, weights: Path | None, *, as_published: b
 
 
 def _wan_plans(
-    request: Request, files: WanFolder | WanSketch, free: int, video: int, mode: str
+    request: Request, files: WanFolder | WanSketch, before: _Base, free: int, video: int, mode: str
 ) -> list[Plan]:
     """With each strategy; weights in `mode`, the work that of the request: eight bits take a little more of it."""
-    return [_wan_plan(request, files, strategy, free, video, mode) for strategy in STRATEGIES]
+    with before.working():
+        works = wan_works(files, request)
+    base = before.bytes
+    return [_wan_plan(request, files, works, base, strategy, free, video, mode) for strategy in STRATEGIES]
 
 
 def _wan_plan(
-    request: Request, folder: WanFolder | WanSketch, strategy: Strategy, free: int, video: int, mode: str
+    request: Request,
+    folder: WanFolder | WanSketch,
+    works: dict[str, Work],
+    base: int,
+    strategy: Strategy,
+    free: int,
+    video: int,
+    mode: str,
 ) -> Plan:
     device = folder.device
     sizes = folder.sizes(mode)
-    works = wan_works(folder, request)
-    base = _base(device)
     denoisers = sizes["transformer"] + sizes.get("transformer_2", 0)
     pictured = any(isinstance(c, Keyframe) for c in request.controls)
     text = 2 * sizes["text_block"] + READING if strategy.nets == "streamed" else sizes["text"]
@@ -262,6 +276,28 @@ def _video_bytes(request: Request, device: str, *, hold: bool) -> int:
 def _base(device: str) -> int:
     """What was in use before anything was loaded."""
     return resident(device)
+
+
+class _Base:
+    """Bytes in use before a run loads anything, and what tracing has added to them in this process."""
+
+    grown: ClassVar[dict[str, int]] = {}  # device -> bytes, since the process began
+
+    def __init__(self, device: str, *, elsewhere: bool) -> None:
+        self.device, self.elsewhere, self.fresh = device, elsewhere, _base(device)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Within, something may be traced, which brings torch's compiler along."""
+        before = resident(self.device)
+        yield
+        more = max(resident(self.device) - before, 0)
+        self.grown[self.device] = self.grown.get(self.device, 0) + more
+
+    @property
+    def bytes(self) -> int:
+        """What a run begins with."""
+        return self.fresh + (0 if self.elsewhere else self.grown.get(self.device, 0))
 
 
 @lru_cache(maxsize=4)

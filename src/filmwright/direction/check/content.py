@@ -43,7 +43,7 @@ def _abstract(reading: Reading, _: Target) -> Iterator[Hit]:
         if over:
             break
     else:
-        heads.append(len(words) - 1)
+        heads += [len(words) - 1] if len(words) > first else []
     texts = [words[i].text for i in range(first, heads[-1] + 1)] if heads else []
     vague = next((i for i in range(first, first + len(texts)) if words[i].text in general.VAGUE), None)
     named = [i for i in heads if words[i].text in general.ABSTRACT]
