@@ -182,9 +182,9 @@ TWO = (
         ("deliverables: [{path: ../film.mp4}]\n", "8:23: ../film.mp4 leaves the film's folder"),
         ("deliverables: [{path: out/film.mp4}]\n", "8:23: out/film.mp4 leaves the film's folder"),  # by a link
         ("deliverables: [{path: film.mov}]\n", "8:23: film.mov must end in .mp4 to hold h264: rename it"),
-        ("deliverables: [{path: f.mp4, format: vhs}]\n", "8:38: unknown format 'vhs': there is h264"),
+        ("deliverables: [{path: f.mp4, format: vhs}]\n", "8:38: unknown format 'vhs': there is h264, h265"),
         ("deliverables: [{path: f.mp4}, {path: ./f.mp4}]\n", "8:38: two deliverables go to ./f.mp4: rename one"),
-        ("deliverables: [{path: f.mp4, size: 255x160}]\n", "8:36: 255x160 is odd: both sides must be even"),
+        ("deliverables: [{path: f.mp4, size: 255x160}]\n", "8:36: h264 cannot hold 255x160: both sides must be even"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_cut_or_delivered_is_told_at_its_place(tmp_path: Path, rest: str, told: str) -> None:

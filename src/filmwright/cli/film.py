@@ -133,6 +133,10 @@ def build(
         str | None, typer.Option("--only", metavar="SHOT", help="One shot and what it starts from.")
     ] = None,
     takes: Annotated[bool, typer.Option("--takes", help="All takes, selected or not.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Sign without words, models, seeds and shots.")
+    ] = False,
+    no_sign: Annotated[bool, typer.Option("--no-sign", help="Do not sign the deliverables.")] = False,
     device: options.Device = None,
     memory: options.Memory = None,
     as_json: options.Json = False,
@@ -142,10 +146,15 @@ def build(
     from filmwright.engine.build_request import check_device
 
     check_device(device)
+    if private and no_sign:
+        raise BadRequest("--private says how to sign, --no-sign not to: give one of them")
     budget = parse_memory(memory) if memory else None
     film = _open(file)
     with FilmDrawing(quiet=as_json) as drawing:
-        built = build_film(film, only=only, all_takes=takes, device=device, memory=budget, on_event=drawing)
+        built = build_film(
+            film, only=only, all_takes=takes, device=device, memory=budget, sign=not no_sign, private=private,
+            on_event=drawing,
+        )  # fmt: skip
     if as_json:
         _print(
             {

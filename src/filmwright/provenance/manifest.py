@@ -134,18 +134,20 @@ def film_manifest(
     shots: Sequence[Ingredient | Path],
     *,
     all_generated: bool = True,
+    source: str = "",
     changes: Sequence[str] = (),
     allow_training: bool = False,
 ) -> Manifest:
     """Of a film cut from `shots`, in the order of the cut; `changes` are further C2PA actions, such as c2pa.edited.
 
-    `all_generated` is whether everything in it was made by models; else it is a composite with other footage.
+    `all_generated` is whether everything in it was made by models; else it is a composite with other footage or sound.
+    `source` is another of IPTC's words for what it is, such as composite, where nothing was generated.
     """
     parts = tuple(
         shot if isinstance(shot, Ingredient) else Ingredient(path=shot, relationship="componentOf")
         for shot in shots
     )
-    kind = "compositeSynthetic" if all_generated else "compositeWithTrainedAlgorithmicMedia"
+    kind = source or ("compositeSynthetic" if all_generated else "compositeWithTrainedAlgorithmicMedia")
     placed = (
         _action("c2pa.placed", parameters={"ingredientIds": [ingredient_label(i)]}) for i in range(len(parts))
     )
