@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from filmwright.cli.main import run
 from filmwright.direction.film.change import add_takes, select_take
 from filmwright.direction.film.drafts import default_seed
 from filmwright.direction.film.new import new_film, schema_text
 from filmwright.direction.film.opened import OpenFilm, open_film
+from filmwright.direction.film.prompts import prompt_findings
 from filmwright.spec.errors import BadFilm, BadRequest
 from filmwright.spec.film import film_schema
+from filmwright.spec.request import CameraPath, Keyframe, MotionBrush
 
 ROOT = Path(__file__).parents[2]
 HEAD = """title: A film
@@ -55,6 +58,10 @@ def opened(folder: Path, text: str) -> OpenFilm:
         (
             HEAD + "      - {id: A ball, prompt: a ball}\n",
             ['6:14: id is "A ball": a name has small letters, digits, - and _, at most 40'],
+        ),
+        (
+            HEAD + "      - {id: a, prompt: a ball, camera: 3}\n",
+            ["6:41: camera is 3: it should be a valid string"],
         ),
         ("title: x\n", ["1:1: 'sequences' is missing: give one"]),
         ("- a\n", ["1:1: a film file is a mapping with title and sequences; `filmwright film new` writes an example"]),
@@ -135,6 +142,34 @@ def test_what_the_types_refuse_is_told_at_its_place(tmp_path: Path, text: str, t
             "      - {id: a, prompt: x, frames: 5}\n      - {id: b, prompt: x, continues: {shot: a, frames: 9}}\n",
             "7:39: shot a has 5 frames, not 9: carry on fewer",
         ),
+        (
+            "      - {id: a, prompt: x, controls: {camera: {poses: [{at: 0, eye: [0, 1]}]}}}\n",
+            "6:69: an item is missing: give one",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {camera: {poses: [{at: soon, eye: [0, 1, 1]}]}}}\n",
+            '6:61: at is "soon": write a frame, such as 24, or seconds, such as 1.5s',
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {camera: {mover: push-in}}}\n",
+            "6:48: unknown key 'mover': did you mean 'move'?",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {keyframes: [{at: 0, image: ../k.png}]}}\n",
+            "6:38: shot a: ../k.png leaves the film's folder: put the file inside",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {kling: {dynamic_masks: [{mask: ../m.png, trajectories: []}]}}}\n",
+            "6:38: shot a: ../m.png leaves the film's folder: put the file inside",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {keyframes: [{at: 9s, image: k.png}]}}\n",
+            "6:38: shot a: a keyframe at 9s is past the end: the clip has 33 frames",
+        ),
+        (
+            "      - {id: a, prompt: x, camera: orbit-left, controls: {camera: {move: push-in}}}\n",
+            "6:58: shot a: both camera and controls say a camera: leave one out",
+        ),
         ("      - {id: a, prompt: x, look: noir}\n", "6:34: there is no look 'noir': there is none"),
     ],
 )  # fmt: skip
@@ -183,6 +218,25 @@ TWO = (
         ("deliverables: [{path: out/film.mp4}]\n", "8:23: out/film.mp4 leaves the film's folder"),  # by a link
         ("deliverables: [{path: film.mov}]\n", "8:23: film.mov must end in .mp4 to hold h264: rename it"),
         ("deliverables: [{path: f.mp4, format: vhs}]\n", "8:38: unknown format 'vhs': there is h264, h265"),
+        ("deliverables: [{path: f.mov, format: h265}]\n", "8:23: f.mov must end in .mp4 to hold h265: rename it"),
+        ("deliverables: [{path: f.mp4, hdr: true}]\n", "8:35: h264 cannot carry HDR10: take one of h265-10, av1-10"),
+        (
+            "deliverables: [{path: f.mp4, loudness: -16}]\n",
+            "8:40: there is no sound whose loudness could be set: leave loudness out",
+        ),
+        ("deliverables: [{path: f.wav, format: wav}]\n", "8:38: there is no sound to deliver as wav"),
+        ("deliverables: [{path: f.mp4, fps: 300}]\n", "8:35: 300 frames a second are out of range: take 1 to 240"),
+        ("deliverables: [{path: f.mp4, fps: fast}]\n", "8:35: 'fast' is no frame rate: give a number such as 24"),
+        ("deliverables: [{path: f.mp4, fps: [24]}]\n", "8:35: fps is [24]: it should be a valid number"),
+        ("deliverables: [{path: f.mov, format: dnxhr-hqx}]\n", "8:38: dnxhr-hqx cannot hold 128x128: 256x120 is the least"),
+        (
+            "deliverables: [{path: out2, format: png}, {path: out2/f.mp4}]\n",
+            "8:50: out2/f.mp4 and another deliverable lie within each other: rename one",
+        ),
+        (
+            "deliverables: [{path: p.png, format: poster, hdr: true}]\n",
+            "8:51: a poster is one picture without sound: leave hdr and loudness out",
+        ),
         ("deliverables: [{path: f.mp4}, {path: ./f.mp4}]\n", "8:38: two deliverables go to ./f.mp4: rename one"),
         ("deliverables: [{path: f.mp4, size: 255x160}]\n", "8:36: h264 cannot hold 255x160: both sides must be even"),
     ],
@@ -246,6 +300,62 @@ sequences:
     ]  # type: ignore[union-attr]
     assert (a.request.seed, b.request.seed) == (default_seed("a"), default_seed("b"))
     assert a.request.seed != b.request.seed
+
+
+def test_controls_of_a_shot_are_of_the_schema_and_of_the_film_s_folder(tmp_path: Path) -> None:
+    """Times in seconds become frames, files are found beside the film, and an editor's schema knows all of it."""
+    for name in ("first.png", "later.png"):
+        Image.new("RGB", (128, 128), "red").save(tmp_path / name)
+    film = opened(
+        tmp_path,
+        HEAD + "      - id: a\n        prompt: a red ball\n        frames: 33\n        controls:\n"
+        "          camera: {move: push-in, easing: in-out}\n"
+        "          keyframes: [{at: 0, image: first.png}, {at: 1s, image: later.png}]\n"
+        "          brush: {strokes: [{polygon: [[0.1, 0.1], [0.3, 0.1], [0.2, 0.4]], trajectory: [[0.2, 0.2], [0.7, 0.2]]}]}\n"
+        "      - {id: b, prompt: a red ball, keyframe: k, controls: {keyframes: [{at: 1s, image: later.png}]}}\n"
+        "      - {id: k, still: true, prompt: a red ball}\n",
+    )
+    controls = film.selected()["a"].request.controls
+    places = [(c.at, Path(c.image.path).name) for c in controls if isinstance(c, Keyframe)]
+    assert places == [(0, "first.png"), (16, "later.png")]
+    (camera,) = (c for c in controls if isinstance(c, CameraPath))
+    assert (camera.move, camera.easing) == ("push-in", "in-out")
+    assert [stroke.trajectory for c in controls if isinstance(c, MotionBrush) for stroke in c.strokes] == [
+        ((0, 0.2, 0.2), (32, 0.7, 0.2))
+    ]
+    (b,) = (draft for draft in film.drafts if draft.shot == "b")
+    assert [c.at for c in b.request.controls if isinstance(c, Keyframe)] == [
+        16
+    ]  # the still's comes with its frame
+    parts = json.loads(schema_text())["$defs"]
+    assert parts["Shot"]["properties"]["controls"]["anyOf"][0] == {"$ref": "#/$defs/Controls"}
+    assert parts["Controls-WrittenPose"]["required"] == ["at", "eye"]
+
+
+def test_prompts_are_checked_where_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "film.yaml"
+    film = opened(
+        tmp_path,
+        HEAD + "      - id: a\n        brief:\n          subject: a red ball\n          action: rests\n"
+        "          light: noon light and moonlight\n"
+        "      - {id: b, still: true, prompt: a red ball on sand}\n"
+        "      - {id: c, camera: push-in, prompt: a red ball on sand}\n"
+        "      - {id: d, prompt: a red ball on sand}\n",
+    )
+    found = [(item.shot, item.line, item.column, item.finding.code) for item in prompt_findings(film)]
+    assert ("a", 10, 18, "contradictory-light") in found
+    assert [item for item in found if item[0] in "bcd"] == [
+        ("d", 13, 25, "no-motion")
+    ]  # a frame need not move
+    done = subprocess.run(
+        [sys.executable, "-m", "filmwright.cli", "film", "check", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{path}:13:25: warning: shot d: no-motion: " in done.stderr
+    assert done.stdout.rstrip().endswith(f"no mistakes, {len(found)} warnings")
+    assert run(["film", "check", str(path), "--strict"]) == 2
 
 
 def test_shots_come_after_those_that_they_start_from(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ class BuildClock:
         over = sum(weight[key] for key in self.done if key in weight)
         over += share * weight.get(name, 0.0)
         known = all(
-            w.pace in paces or w.pace.startswith("cut") for key, w in self.works.items() if key not in self.done
+            w.pace in paces or w.pace.startswith("cut")
+            for key, w in self.works.items()
+            if key not in self.done
         )
         self.tell(
             BuildProgress(

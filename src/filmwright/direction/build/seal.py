@@ -67,28 +67,29 @@ class Seal:
             for number, path in enumerate(sorted(made.iterdir())):
                 now = shown(cut, _record_frame(number, cut, output.fps))
                 if now != shots:
-                    shots, shared = now, SharedManifest(self._manifest(title, now, (), cut), authority=authority)
+                    shots, shared = (
+                        now,
+                        SharedManifest(self._manifest(title, now, (), cut), authority=authority),
+                    )
                 shared.sign(path)
             return
         sources = () if output.kind == "sound" else _sources(cut) if frame is None else shown(cut, frame)
         sounds = dict.fromkeys(sound.path for sound in cut.sounds) if output.kind != "poster" else ()
         sign_file(made, self._manifest(title, sources, sounds, cut))
 
-    def _manifest(
-        self, title: str, sources: Iterable[Source], sounds: Iterable[Path], cut: Cut
-    ) -> Manifest:
+    def _manifest(self, title: str, sources: Iterable[Source], sounds: Iterable[Path], cut: Cut) -> Manifest:
         from filmwright.provenance.manifest import Ingredient, film_manifest
 
         sources, sounds = tuple(sources), tuple(sounds)
         kind = "" if sources else "composite"
         parts = [
-            Ingredient(path=source.clip, relationship="componentOf", title=f"{source.shot}, take {source.take}")
+            Ingredient(
+                path=source.clip, relationship="componentOf", title=f"{source.shot}, take {source.take}"
+            )
             for source in sources
             if source.clip is not None
         ] + [Ingredient(path=path, relationship="componentOf") for path in sounds]
-        return film_manifest(
-            title, () if self.private else parts, all_generated=not sounds, source=kind
-        )
+        return film_manifest(title, () if self.private else parts, all_generated=not sounds, source=kind)
 
 
 def seal_of(film: OpenFilm, *, sign: bool = True, private: bool = False) -> Seal:
@@ -99,9 +100,7 @@ def seal_of(film: OpenFilm, *, sign: bool = True, private: bool = False) -> Seal
 def shown(cut: Cut, frame: int) -> tuple[Source, ...]:
     """The takes that a record frame shows: one, or in a transition two or more."""
     return tuple(
-        dict.fromkeys(
-            event.source for event in cut.events if event.record_start <= frame < event.record_end
-        )
+        dict.fromkeys(event.source for event in cut.events if event.record_start <= frame < event.record_end)
     )
 
 

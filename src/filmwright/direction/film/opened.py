@@ -15,6 +15,7 @@ from filmwright.spec.film import Continues, Film, Shot
 
 __all__ = ["OpenFilm", "Output", "open_film", "source_of"]
 
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OpenFilm:
     """A film without mistakes."""

@@ -77,13 +77,15 @@ def _findings(draft: Draft) -> list[PromptFinding]:
         camera=camera,
     )
     moved = any(
-        isinstance(c, MotionBrush | Prefix) or (isinstance(c, CameraPath) and c.poses)
+        isinstance(c, MotionBrush | Prefix) or (isinstance(c, CameraPath) and c.move != "static")
         for c in request.controls
     )
     moved = moved or any(need.what in {"prefix", "last"} for need in draft.needs)
     moved = moved or any(isinstance(c, Keyframe) and c.at for c in request.controls)
     unsaid = OF_TIME if draft.still else {"no-motion"} if moved else set()
-    return [finding for finding in check_prompt(request.prompt, target).findings if finding.code not in unsaid]
+    return [
+        finding for finding in check_prompt(request.prompt, target).findings if finding.code not in unsaid
+    ]
 
 
 def _placed(film: OpenFilm, shot: Shot, loc: Loc, finding: PromptFinding, prompt: str) -> ShotFinding:

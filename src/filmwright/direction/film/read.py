@@ -27,7 +27,10 @@ __all__ = ["Loc", "Notes", "Written", "read_film", "read_text", "tell_of", "yaml
 MAX_BYTES = 2_000_000
 MAX_NODES = 100_000  # an alias of an alias of an alias grows beyond all bounds
 Loc = tuple[str | int, ...]
+NUMBERS = {"int", "float", "constrained-int"}
+"""The names that the types give numbers among alternatives."""
 PATTERNS = {
+    "^\\s*\\d": "write a frame, such as 24, or seconds, such as 1.5s",
     "^[a-z0-9]": "a name has small letters, digits, - and _, at most 40",
     "^\\d": "write it as width x height, such as 256x160",
     "^#": "write it as #rrggbb, such as #ffffff",
@@ -202,8 +205,13 @@ def tell_of(error: ValidationError, notes: Notes, within: Loc = (), root: type[B
         if (loc := _in_file((*within, *detail["loc"]), written))
     ]
     locs = [loc for loc, _ in found]
+    raw = {detail["loc"] for _, detail in found}
     for loc, detail in found:
         kind, value, name = detail["type"], detail.get("input"), str(loc[-1])
+        alternative = detail["loc"][-1]
+        either = any((*detail["loc"][:-1], number) in raw for number in NUMBERS)
+        if either and isinstance(value, str) == (alternative in NUMBERS):
+            continue  # a number or words will do: it is told of what was meant
         if kind == "too_short" and any(len(other) > len(loc) and other[: len(loc)] == loc for other in locs):
             continue  # it has too few that are right: said of those
         if kind == "extra_forbidden":
@@ -233,7 +241,7 @@ def _in_file(loc: Loc, written: Written) -> Loc | None:
             data = data[part]
         elif part == "[key]":
             continue
-        elif part in {"str", "constrained-str", "int", "float", "Camera", "Continues"}:
+        elif part in {"str", "constrained-str", *NUMBERS, "Camera", "Continues"}:
             if (part in {"Camera", "Continues"}) != isinstance(data, dict):
                 return None
             continue
