@@ -194,7 +194,7 @@ def test_a_folder_of_pictures_is_the_film_s_or_is_left_alone(film: Path) -> None
     film.write_text(film.read_text() + "deliverables: [{path: frames, format: png}]\n")
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
-    with pytest.raises(MediaError, match="it holds mine.txt, which is not of this film; name a new folder"):
+    with pytest.raises(MediaError, match=r"it holds mine\.txt, which is not of this film; name a new folder"):
         build(open_film(film))
     (folder / "mine.txt").unlink()
     build(open_film(film))

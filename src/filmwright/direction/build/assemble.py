@@ -28,7 +28,7 @@ PAUSE = 0.1  # seconds between looks at a part that another build codes
 
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
-    """How a file was made: the parts that it was joined from, if it was; what its user should know; a poster's frame."""
+    """How a file was made: the parts that it was joined from, what its user should know, and a poster's frame."""
 
     parts: tuple[Node, ...] = ()
     notes: tuple[str, ...] = ()

@@ -49,7 +49,7 @@ def is_delivered(node: Node | None, output: Output, store: Store) -> bool:
         return False
     places = _places(node, output)
     try:
-        if output.kind == "pictures" and len(os.listdir(output.path)) != len(places):
+        if output.kind == "pictures" and len(list(output.path.iterdir())) != len(places):
             return False
         return all(_is_there(path, blob, store) for path, blob in places)
     except OSError:

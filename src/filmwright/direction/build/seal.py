@@ -69,15 +69,15 @@ class Seal:
                 if now != shots:
                     shots, shared = (
                         now,
-                        SharedManifest(self._manifest(title, now, (), cut), authority=authority),
+                        SharedManifest(self._manifest(title, now, ()), authority=authority),
                     )
                 shared.sign(path)
             return
         sources = () if output.kind == "sound" else _sources(cut) if frame is None else shown(cut, frame)
         sounds = dict.fromkeys(sound.path for sound in cut.sounds) if output.kind != "poster" else ()
-        sign_file(made, self._manifest(title, sources, sounds, cut))
+        sign_file(made, self._manifest(title, sources, sounds))
 
-    def _manifest(self, title: str, sources: Iterable[Source], sounds: Iterable[Path], cut: Cut) -> Manifest:
+    def _manifest(self, title: str, sources: Iterable[Source], sounds: Iterable[Path]) -> Manifest:
         from filmwright.provenance.manifest import Ingredient, film_manifest
 
         sources, sounds = tuple(sources), tuple(sounds)

@@ -42,8 +42,8 @@ __all__ = ["Draft", "Need", "completed", "default_seed", "drafts_of", "prompt_of
 SUBJECT = re.compile(r"\{([^{}]*)\}")
 LOOK_PARTS = ("setting", "light", "camera", "lens", "mood")
 BLAMED = (
-    "controls", "model", "size", "fps", "seconds", "frames", "steps", "guidance", "sampler", "negative", "camera", "image",
-    "last_image", "loras", "cache", "prompt", "brief",
+    "controls", "model", "size", "fps", "seconds", "frames", "steps", "guidance", "sampler", "negative", "camera",
+    "image", "last_image", "loras", "cache", "prompt", "brief",
 )  # fmt: skip
 
 
