@@ -103,10 +103,10 @@ def clip_manifest(
     generation: Generation,
     *,
     private: bool = False,
-    inputs: Sequence[Path] = (),
+    inputs: Sequence[Ingredient | Path] = (),
     allow_training: bool = False,
 ) -> Manifest:
-    """Of a clip that a model made. `inputs` are the pictures it was given, such as a keyframe.
+    """Of a clip that a model made. `inputs` are the pictures it was given, such as a keyframe, or the clips of them.
 
     A `private` one says only that it was generated and by what software: no words, model, seed or pictures.
     """
@@ -125,7 +125,10 @@ def clip_manifest(
         title=title,
         actions=(action,),
         assertions=((GENERATION, generation.plain()), ("cawg.metadata", iptc), _training(allow_training)),
-        ingredients=tuple(Ingredient(path=path, relationship="inputTo") for path in inputs),
+        ingredients=tuple(
+            given if isinstance(given, Ingredient) else Ingredient(path=given, relationship="inputTo")
+            for given in inputs
+        ),
     )
 
 

@@ -263,7 +263,14 @@ class _Build:
                     self.tell(Told(name=take.name, code=code, message=message))
 
         try:
-            done = render(take.request, work, device=self.device, memory=self.memory, on_event=follow)
+            done = render(
+                take.request,
+                work,
+                device=self.device,
+                memory=self.memory,
+                on_event=follow,
+                clips=take.clips,
+            )
         except Cancelled:
             raise
         except FilmwrightError as error:

@@ -7,7 +7,8 @@ pictures and clips by their bytes, and for a deliverable the cut with the digest
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from filmwright.direction.build.seal import Seal
@@ -55,6 +56,7 @@ class Take(Result):
     draft: Draft
     request: Request | None
     waits_for: tuple[str, ...] = ()  # shots
+    clips: Mapping[str, tuple[Path, str]] = field(default_factory=dict)  # of the frames that it starts from
 
 
 def name_of(draft: Draft) -> str:
@@ -93,11 +95,15 @@ def take_of(
             waits_for=waits_for,
         )
 
+    clips: dict[str, tuple[Path, str]] = {}
+
     def found(need: Need) -> ImageRef:
         node = sources[need.shot]
         assert node is not None
         blob = node.outputs["frames" if need.what == "prefix" else "last"]
-        return ImageRef(path=str(store.blob_path(blob)), digest=blob.digest)
+        path = str(store.blob_path(blob))
+        clips[path] = store.blob_path(node.outputs["clip"]), f"{need.shot}, take {selected[need.shot].take}"
+        return ImageRef(path=path, digest=blob.digest)
 
     try:
         request = completed(draft, found)
@@ -119,6 +125,7 @@ def take_of(
         node=store.find(key, thorough=thorough),
         draft=draft,
         request=request,
+        clips=clips,
     )
 
 
