@@ -183,8 +183,9 @@ def build(
         return
     rendered = [name for name in built.made if not name.startswith("->")]
     typer.echo(f"{_many(len(rendered), 'take')} rendered, {_many(len(built.kept), 'result')} kept")
-    for path in built.files:
-        typer.echo(f"{path}: {built.cut.seconds:.2f} s")
+    for output in film.outputs if built.files else ():
+        length = "" if output.kind == "poster" else f": {built.cut.seconds:.2f} s"
+        typer.echo(f"{output.path}{length}")
 
 
 @film_app.command()
