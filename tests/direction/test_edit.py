@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -292,7 +293,7 @@ def test_sound_comes_out_of_the_film_as_it_went_in(tmp_path: Path, sources: list
         sounds=(Sound(path=tone(tmp_path / "tone.wav", 0.5, 9.0), digest="x", at=1.0),),
     )
     target = tmp_path / "film.mp4"
-    deliver(conformed(film), target, format="h264", width=32, height=24, fps=16, audio=mixed(film))
+    deliver(conformed(film), target, format="h264", width=32, height=24, fps=Fraction(16), audio=mixed(film))
     samples = np.concatenate(list(stream_sound(target)), axis=1)
     assert samples.shape[1] / RATE == pytest.approx(2.5, abs=0.05)
     assert peak(samples, 0.1, 0.95) < 0.01

@@ -56,6 +56,10 @@ def opened(folder: Path, text: str) -> OpenFilm:
             HEAD + "      - {id: A ball, prompt: a ball}\n",
             ['6:14: id is "A ball": a name has small letters, digits, - and _, at most 40'],
         ),
+        (
+            HEAD + "      - {id: a, prompt: a ball, camera: 3}\n",
+            ["6:41: camera is 3: it should be a valid string"],
+        ),
         ("title: x\n", ["1:1: 'sequences' is missing: give one"]),
         ("- a\n", ["1:1: a film file is a mapping with title and sequences; `filmwright film new` writes an example"]),
         (
@@ -135,6 +139,34 @@ def test_what_the_types_refuse_is_told_at_its_place(tmp_path: Path, text: str, t
             "      - {id: a, prompt: x, frames: 5}\n      - {id: b, prompt: x, continues: {shot: a, frames: 9}}\n",
             "7:39: shot a has 5 frames, not 9: carry on fewer",
         ),
+        (
+            "      - {id: a, prompt: x, controls: {camera: {poses: [{at: 0, eye: [0, 1]}]}}}\n",
+            "6:69: an item is missing: give one",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {camera: {poses: [{at: soon, eye: [0, 1, 1]}]}}}\n",
+            '6:61: at is "soon": write a frame, such as 24, or seconds, such as 1.5s',
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {camera: {mover: push-in}}}\n",
+            "6:48: unknown key 'mover': did you mean 'move'?",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {keyframes: [{at: 0, image: ../k.png}]}}\n",
+            "6:38: shot a: ../k.png leaves the film's folder: put the file inside",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {kling: {dynamic_masks: [{mask: ../m.png, trajectories: []}]}}}\n",
+            "6:38: shot a: ../m.png leaves the film's folder: put the file inside",
+        ),
+        (
+            "      - {id: a, prompt: x, controls: {keyframes: [{at: 9s, image: k.png}]}}\n",
+            "6:38: shot a: a keyframe at 9s is past the end: the clip has 33 frames",
+        ),
+        (
+            "      - {id: a, prompt: x, camera: orbit-left, controls: {camera: {move: push-in}}}\n",
+            "6:58: shot a: both camera and controls say a camera: leave one out",
+        ),
         ("      - {id: a, prompt: x, look: noir}\n", "6:34: there is no look 'noir': there is none"),
     ],
 )  # fmt: skip
@@ -182,9 +214,28 @@ TWO = (
         ("deliverables: [{path: ../film.mp4}]\n", "8:23: ../film.mp4 leaves the film's folder"),
         ("deliverables: [{path: out/film.mp4}]\n", "8:23: out/film.mp4 leaves the film's folder"),  # by a link
         ("deliverables: [{path: film.mov}]\n", "8:23: film.mov must end in .mp4 to hold h264: rename it"),
-        ("deliverables: [{path: f.mp4, format: vhs}]\n", "8:38: unknown format 'vhs': there is h264"),
+        ("deliverables: [{path: f.mp4, format: vhs}]\n", "8:38: unknown format 'vhs': there is h264, h265"),
+        ("deliverables: [{path: f.mov, format: h265}]\n", "8:23: f.mov must end in .mp4 to hold h265: rename it"),
+        ("deliverables: [{path: f.mp4, hdr: true}]\n", "8:35: h264 cannot carry HDR10: take one of h265-10, av1-10"),
+        (
+            "deliverables: [{path: f.mp4, loudness: -16}]\n",
+            "8:40: there is no sound whose loudness could be set: leave loudness out",
+        ),
+        ("deliverables: [{path: f.wav, format: wav}]\n", "8:38: there is no sound to deliver as wav"),
+        ("deliverables: [{path: f.mp4, fps: 300}]\n", "8:35: 300 frames a second are out of range: take 1 to 240"),
+        ("deliverables: [{path: f.mp4, fps: fast}]\n", "8:35: 'fast' is no frame rate: give a number such as 24"),
+        ("deliverables: [{path: f.mp4, fps: [24]}]\n", "8:35: fps is [24]: it should be a valid number"),
+        ("deliverables: [{path: f.mov, format: dnxhr-hqx}]\n", "8:38: dnxhr-hqx cannot hold 128x128: 256x120 is the least"),
+        (
+            "deliverables: [{path: out2, format: png}, {path: out2/f.mp4}]\n",
+            "8:50: out2/f.mp4 and another deliverable lie within each other: rename one",
+        ),
+        (
+            "deliverables: [{path: p.png, format: poster, hdr: true}]\n",
+            "8:51: a poster is one picture without sound: leave hdr and loudness out",
+        ),
         ("deliverables: [{path: f.mp4}, {path: ./f.mp4}]\n", "8:38: two deliverables go to ./f.mp4: rename one"),
-        ("deliverables: [{path: f.mp4, size: 255x160}]\n", "8:36: 255x160 is odd: both sides must be even"),
+        ("deliverables: [{path: f.mp4, size: 255x160}]\n", "8:36: h264 cannot hold 255x160: both sides must be even"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_cut_or_delivered_is_told_at_its_place(tmp_path: Path, rest: str, told: str) -> None:

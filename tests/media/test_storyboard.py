@@ -22,7 +22,7 @@ def panels() -> Iterator[Panel]:
         words='a <script>alert("x")</script> ball',
         start=0,
         seconds=2.0625,
-        still=still,
+        stills=(still,),
         facts={"seed": "7"},
     )
     yield Panel(name="sh020", words="not rendered yet", start=62.0625, seconds=1)

@@ -10,7 +10,7 @@ import typer
 
 from filmwright.cli import options
 from filmwright.cli.film_drawing import FilmDrawing
-from filmwright.spec.errors import BadRequest
+from filmwright.spec.errors import BadFilm, BadRequest
 from filmwright.spec.plan import parse_memory, say_bytes, say_seconds
 
 if TYPE_CHECKING:
@@ -57,14 +57,22 @@ def schema() -> None:
 @film_app.command()
 def check(
     file: File = DEFAULT,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Take what is said of prompts for mistakes too.")
+    ] = False,
     store: Annotated[
         bool, typer.Option("--store", help="Read every byte of the store too, and remove what is damaged.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Say all that is wrong with a film file, with line and column."""
+    """Say all that is wrong with a film file, with line and column, and what makes its prompts weak."""
+    from filmwright.direction.film.prompts import prompt_findings
+
     film = _open(file)
     cut = film.cut()
+    findings = prompt_findings(film)
+    if strict and findings:
+        raise BadFilm(f"{file}:{found.line}:{found.column}: {found.said}" for found in findings)
     damaged: list[str] = []
     if store:
         from filmwright.direction.build.store import Store
@@ -78,12 +86,16 @@ def check(
                 "takes": len(film.drafts),
                 "seconds": cut.seconds,
                 "num_frames": cut.num_frames,
+                "warnings": [found.plain() for found in findings],
                 "damaged": damaged,
             }
         )
         return
+    for found in findings:
+        typer.echo(f"{file}:{found.line}:{found.column}: warning: {found.said}", err=True)
+    said = "no mistakes" if not findings else f"no mistakes, {_many(len(findings), 'warning')}"
     typer.echo(
-        f"{file}: {len(film.film.shots)} shots, {len(film.drafts)} takes, {cut.seconds:.2f} s of film, no mistakes"
+        f"{file}: {len(film.film.shots)} shots, {len(film.drafts)} takes, {cut.seconds:.2f} s of film, {said}"
     )
     if store:
         for path in damaged:
@@ -133,6 +145,10 @@ def build(
         str | None, typer.Option("--only", metavar="SHOT", help="One shot and what it starts from.")
     ] = None,
     takes: Annotated[bool, typer.Option("--takes", help="All takes, selected or not.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Sign without words, models, seeds and shots.")
+    ] = False,
+    no_sign: Annotated[bool, typer.Option("--no-sign", help="Do not sign the deliverables.")] = False,
     device: options.Device = None,
     memory: options.Memory = None,
     as_json: options.Json = False,
@@ -142,10 +158,15 @@ def build(
     from filmwright.engine.build_request import check_device
 
     check_device(device)
+    if private and no_sign:
+        raise BadRequest("--private says how to sign, --no-sign not to: give one of them")
     budget = parse_memory(memory) if memory else None
     film = _open(file)
     with FilmDrawing(quiet=as_json) as drawing:
-        built = build_film(film, only=only, all_takes=takes, device=device, memory=budget, on_event=drawing)
+        built = build_film(
+            film, only=only, all_takes=takes, device=device, memory=budget, sign=not no_sign, private=private,
+            on_event=drawing,
+        )  # fmt: skip
     if as_json:
         _print(
             {
@@ -162,8 +183,9 @@ def build(
         return
     rendered = [name for name in built.made if not name.startswith("->")]
     typer.echo(f"{_many(len(rendered), 'take')} rendered, {_many(len(built.kept), 'result')} kept")
-    for path in built.files:
-        typer.echo(f"{path}: {built.cut.seconds:.2f} s")
+    for output in film.outputs if built.files else ():
+        length = "" if output.kind == "poster" else f": {built.cut.seconds:.2f} s"
+        typer.echo(f"{output.path}{length}")
 
 
 @film_app.command()

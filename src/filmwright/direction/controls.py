@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from filmwright.direction.conventions import from_kling, from_runway
+from filmwright.direction.conventions import Find, from_kling, from_runway
 from filmwright.media.files import digest_file
 from filmwright.spec.controls import (
     CameraPath,
@@ -136,23 +136,26 @@ class Controls(_Written):
     kling: Mapping[str, Any] | None = None
     runway: Mapping[str, Any] | None = None
 
-    def resolve(self, shape: VideoShape, folder: Path | str = ".") -> tuple[Control, ...]:
+    def resolve(
+        self, shape: VideoShape, folder: Path | str = ".", *, find: Find | None = None
+    ) -> tuple[Control, ...]:
         """The controls of a request for a clip of this shape; files are looked for in `folder`, or where they say.
 
         Whoever wrote the controls names the files that are read: a server resolves its own uploads, not a client's
-        paths.
+        paths. `find` gives the place of a file instead, and may refuse it.
 
         Raises:
             BadRequest: a time past the end, a place outside the picture, something that no control says.
             MediaError: a file is missing.
         """
         given = self
+        where = find or (lambda path: (Path(folder) / path).absolute())
         for name, convert in (("kling", from_kling), ("runway", from_runway)):
             foreign = getattr(self, name)
             if foreign is not None:
-                given = given._with(name, convert(foreign, shape, Path(folder)))
+                given = given._with(name, convert(foreign, shape, where))
         try:
-            return tuple(given._made(shape, Path(folder)))  # noqa: SLF001 (its own class)
+            return tuple(given._made(shape, where))  # noqa: SLF001 (its own class)
         except ValidationError as error:
             raise BadRequest(f"controls are not understood: {_first(error)}") from error
 
@@ -166,9 +169,9 @@ class Controls(_Written):
             raise BadRequest(f"{name} controls are not understood: {_first(error)}") from error
         return self.model_copy(update={name: None} | {key: getattr(read, key) for key in other})
 
-    def _made(self, shape: VideoShape, folder: Path) -> Iterable[Control]:
+    def _made(self, shape: VideoShape, find: Find) -> Iterable[Control]:
         for key in self.keyframes:
-            yield Keyframe(at=_frame(key.at, shape, "keyframe"), image=_file(key.image, folder))
+            yield Keyframe(at=_frame(key.at, shape, "keyframe"), image=_file(key.image, find))
         if self.camera is not None:
             poses = tuple(
                 Pose(**{**dict(pose), "at": _frame(pose.at, shape, "camera pose")})
@@ -178,9 +181,9 @@ class Controls(_Written):
                 move=self.camera.move, amount=self.camera.amount, easing=self.camera.easing, poses=poses
             )
         if self.brush is not None:
-            yield _brush(self.brush, shape, folder)
+            yield _brush(self.brush, shape, find)
         if self.prefix is not None:
-            yield Prefix(clip=_file(self.prefix.clip, folder), num_frames=self.prefix.num_frames)
+            yield Prefix(clip=_file(self.prefix.clip, find), num_frames=self.prefix.num_frames)
 
 
 def read_controls(source: Path | str | Mapping[str, Any]) -> Controls:
@@ -211,14 +214,14 @@ def read_controls(source: Path | str | Mapping[str, Any]) -> Controls:
         raise BadRequest(f"{where} are not understood: {_first(error)}") from error
 
 
-def _brush(brush: Brush, shape: VideoShape, folder: Path) -> MotionBrush:
+def _brush(brush: Brush, shape: VideoShape, find: Find) -> MotionBrush:
     upward = brush.origin == "bottom-left"
 
     def turned(place: Places) -> Places:
         return place[0], 1 - place[1] if upward else place[1]
 
     def region(written: WrittenRegion) -> Region:
-        mask = None if written.mask is None else _file(written.mask, folder)
+        mask = None if written.mask is None else _file(written.mask, find)
         return Region(polygon=tuple(turned(p) for p in written.polygon), mask=mask)
 
     def path(written: tuple[Moment, ...] | tuple[Places, ...]) -> tuple[tuple[int, float, float], ...]:
@@ -261,8 +264,8 @@ def _frame(when: int | str, shape: VideoShape, what: str) -> int:
     return at
 
 
-def _file(path: Path, folder: Path) -> ImageRef:
-    place = (folder / path).absolute()
+def _file(path: Path, find: Find) -> ImageRef:
+    place = find(path)
     return ImageRef(path=str(place), digest=digest_file(place))
 
 

@@ -15,7 +15,7 @@ Half of a slider is a move as our own weights were trained on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from filmwright.media.image import check_image
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.shapes import VideoShape
 
-__all__ = ["from_kling", "from_runway"]
+__all__ = ["Find", "from_kling", "from_runway"]
 
+Find = Callable[[Path], Path]
+"""Gives the place of a file that somebody named."""
 Axes = dict[str, float]
 """Shares of a trained move, by film name: right, up, forward (of the place), pan, tilt, roll, nearer (of the lens)."""
 
@@ -63,8 +65,10 @@ KLING_MASKS, KLING_POINTS, RUNWAY_REGIONS = 6, 77, 5
 REACH = 0.5  # of the picture, that a region moves at the end of a Runway slider
 
 
-def from_kling(data: Mapping[str, Any], shape: VideoShape, folder: Path) -> dict[str, Any]:
+def from_kling(data: Mapping[str, Any], shape: VideoShape, find: Find) -> dict[str, Any]:
     """Kling's camera, masks and pictures (`image`, `image_tail`) as `direction.controls` writes them.
+
+    `find` gives the place of a file that they name.
 
     Raises:
         BadRequest: a key, type or number that Kling does not have either.
@@ -77,14 +81,14 @@ def from_kling(data: Mapping[str, Any], shape: VideoShape, folder: Path) -> dict
         made["keyframes"] = keys
     if (control := data.get("camera_control")) is not None:
         made["camera"] = _kling_camera(control, shape)
-    strokes = _kling_strokes(data.get("dynamic_masks") or (), folder)
+    strokes = _kling_strokes(data.get("dynamic_masks") or (), find)
     freeze = [{"mask": _path(data["static_mask"], "static_mask")}] if data.get("static_mask") else []
     if strokes or freeze:
         made["brush"] = {"strokes": strokes, "freeze": freeze, "origin": "bottom-left"}
     return made
 
 
-def from_runway(data: Mapping[str, Any], shape: VideoShape, folder: Path) -> dict[str, Any]:  # noqa: ARG001
+def from_runway(data: Mapping[str, Any], shape: VideoShape, find: Find) -> dict[str, Any]:  # noqa: ARG001
     """Runway's `director` sliders, `motion_brush` regions and `promptImage` as `direction.controls` writes them.
 
     Raises:
@@ -163,7 +167,7 @@ def _pose(axes: Axes, side: float) -> dict[str, Any]:
     }
 
 
-def _kling_strokes(masks: Any, folder: Path) -> list[dict[str, Any]]:
+def _kling_strokes(masks: Any, find: Find) -> list[dict[str, Any]]:
     strokes = []
     listed = _mappings(masks, "dynamic_masks")
     if len(listed) > KLING_MASKS:
@@ -171,7 +175,7 @@ def _kling_strokes(masks: Any, folder: Path) -> list[dict[str, Any]]:
     for mask in listed:
         _only(mask, ("mask", "trajectories"), "dynamic_masks")
         path = _path(mask.get("mask"), "mask")
-        width, height = check_image(folder / path)
+        width, height = check_image(find(Path(path)))
         points = list(_mappings(mask.get("trajectories") or (), "trajectories"))
         if not 2 <= len(points) <= KLING_POINTS:
             raise BadRequest(f"{len(points)} points of a trajectory: Kling takes 2 to {KLING_POINTS}")

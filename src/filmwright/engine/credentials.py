@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,9 @@ class Credentials:
 
     authority: Authority
     private: bool = False
+    clips: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
+    """Of a request's pictures and clips, by their paths: the clip that each is of, and its title. A frame holds no
+    credentials, the clip does."""
 
     @property
     def comment(self) -> str:
@@ -43,7 +46,7 @@ class Credentials:
         Raises:
             CredentialsError: it cannot be signed; it is as it was.
         """
-        from filmwright.provenance.manifest import Generation, clip_manifest
+        from filmwright.provenance.manifest import Generation, Ingredient, clip_manifest
         from filmwright.provenance.signing import sign_file
 
         generation = Generation(
@@ -56,7 +59,11 @@ class Credentials:
             request=request.model_dump(mode="json"),
             frames_digest=frames_digest,
         )
-        manifest = clip_manifest(title, generation, private=self.private, inputs=inputs_of(request))
+        inputs: list[Ingredient] = []
+        for given in inputs_of(request):
+            clip, name = self.clips.get(str(given), (given, ""))
+            inputs.append(Ingredient(path=clip, relationship="inputTo", title=name))
+        manifest = clip_manifest(title, generation, private=self.private, inputs=inputs)
         signed = sign_file(path, manifest, authority=self.authority)
         return SignedRecord(manifest=signed.manifest, signer=signed.signer, private=self.private)
 
@@ -80,8 +87,16 @@ class ClipSeal:
         return made.model_copy(update={"signed": record}).text()
 
 
-def credentials_for(*, sign: bool, private: bool, warn: Callable[[str, str], None]) -> Credentials | None:
+def credentials_for(
+    *,
+    sign: bool,
+    private: bool,
+    warn: Callable[[str, str], None],
+    clips: Mapping[str, tuple[Path, str]] | None = None,
+) -> Credentials | None:
     """What a run signs with, made on first use; None where it is not to sign, or cannot, which is said.
+
+    `clips` are those that its pictures are of; see `Credentials`.
 
     Raises:
         CredentialsError: the keys are unsafe or cannot be written.
@@ -95,7 +110,7 @@ def credentials_for(*, sign: bool, private: bool, warn: Callable[[str, str], Non
         return None
     from filmwright.provenance.authority import open_authority
 
-    return Credentials(authority=open_authority(), private=private)
+    return Credentials(authority=open_authority(), private=private, clips=clips or {})
 
 
 def inputs_of(request: Request) -> list[Path]:

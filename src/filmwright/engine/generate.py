@@ -153,15 +153,18 @@ def generate_file(
     sign: bool = True,
     private: bool = False,
     on_frames: OnFrames | None = None,
+    clips: Mapping[str, tuple[Path, str]] | None = None,
 ) -> Sidecar:
     """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
+
+    `clips` are, by the path of a picture or clip of the request, the clip that it is of and its title, for credentials.
 
     `on_frames` is given the frames piece by piece, in order, as they were before they were encoded. `made_with` are the
     weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
-    run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private)
+    run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private, clips=clips)
     return run.make(None, made_with=made_with, memory=memory)
 
 
@@ -179,6 +182,7 @@ class _Run:
         *,
         sign: bool,
         private: bool,
+        clips: Mapping[str, tuple[Path, str]] | None = None,
     ) -> None:
         self.request, self.target, self.weights, self.on_frames = request, target, weights, on_frames
         self.device = join(device)  # several processes make one clip; the first of them speaks and writes
@@ -186,7 +190,9 @@ class _Run:
         self.said: list[str] = []
         self.sign, self.private = sign, private
         self.signed: SignedRecord | None = None
-        self.credentials = credentials_for(sign=sign and is_first(), private=private, warn=self._warn)
+        self.credentials = credentials_for(
+            sign=sign and is_first(), private=private, warn=self._warn, clips=clips
+        )
 
     def make(
         self,

@@ -30,8 +30,11 @@ def join_videos(
     fps: int,
     audio: Iterator[NDArray[np.float32]] | None = None,
     audio_rate: int = 48_000,
+    comment: str | None = None,
 ) -> None:
     """Writes `target` (.mp4) from parts, each a file and its first frame in the whole, and sound, float32 [2, n].
+
+    `comment` is written into the file.
 
     Raises:
         MediaError: a part is missing or coded otherwise, or the target cannot be written.
@@ -40,6 +43,8 @@ def join_videos(
     aside = hidden_beside(target)
     try:
         with av.open(str(aside), "w", options={"movflags": "+faststart"}) as out:
+            if comment:
+                out.metadata["comment"] = comment
             with av.open(str(parts[0][0])) as first:
                 head = first.streams.video[0].codec_context.extradata
                 stream = out.add_stream_from_template(first.streams.video[0])

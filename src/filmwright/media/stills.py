@@ -7,9 +7,9 @@ other does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from filmwright.media.sheet import contact_sheet
 from filmwright.media.source import Source, fitted
 from filmwright.spec.errors import BadRequest, MediaError
 
-__all__ = ["poster", "save_still", "sheet"]
+__all__ = ["Picked", "poster", "save_still", "sheet"]
 
 CANDIDATES = 24
 SEEN_WIDTH = 256
@@ -31,7 +31,22 @@ MAX_SHOWN = 200
 MAX_PAGE = 16_384  # pixels a side
 
 
-def poster(source: Source) -> tuple[NDArray[np.uint8], int]:
+class Picked(Protocol):
+    """What a poster is picked from: a file, or a film that is still frames."""
+
+    @property
+    def path(self) -> Path:
+        """Its file, for a message."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames it has."""
+
+    def picked(self, numbers: Collection[int]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """The frames of these numbers [H,W,3] with their number, in order."""
+
+
+def poster(source: Picked) -> tuple[NDArray[np.uint8], int]:
     """The frame that stands for the film, uint8 [H,W,3] sRGB, and its number.
 
     Raises:

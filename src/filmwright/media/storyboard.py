@@ -26,7 +26,8 @@ STILL_WIDTH = 480  # pixels
 STYLE = """
 body{margin:2rem;font:15px/1.45 system-ui,sans-serif;color:#1e1e22;background:#faf9f6}
 ol{list-style:none;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:1.5rem}
-li{break-inside:avoid}img{width:100%;height:auto;background:#ddd}h2{font-size:1rem;margin:.4rem 0 0}
+li{break-inside:avoid}figure{display:flex;gap:2px;margin:0}img{flex:1;min-width:0;height:auto;background:#ddd}
+h1{margin-bottom:0}h2{font-size:1.15rem;margin:1.6rem 0 0}h3{font-size:1rem;margin:.4rem 0 0}
 p{margin:.2rem 0}.time,dl{color:#66666e;font-size:.85rem}dl{display:flex;flex-wrap:wrap;gap:0 1rem;margin:.2rem 0}
 dt,dd{display:inline;margin:0}dt::after{content:": "}
 """
@@ -34,35 +35,45 @@ dt,dd{display:inline;margin:0}dt::after{content:": "}
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """A shot: its name and words, where it starts and how long it plays in seconds, a still uint8 [H,W,3] sRGB (or
-    none, where it is not rendered yet), and further facts such as model, seed and take.
+    """A shot: its name and words, where it starts (None: it is not in the film by itself) and how long it plays in
+    seconds, stills uint8 [H,W,3] sRGB side by side (none, where it is not rendered yet), a note, and further facts such
+    as model, seed and take.
+
+    Panels of one `section`, a sequence of the film, stand under its name, and under `about` if that says anything.
     """
 
     name: str
     words: str
-    start: float
+    start: float | None
     seconds: float
-    still: NDArray[np.uint8] | None = None
+    stills: tuple[NDArray[np.uint8], ...] = ()
+    note: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    section: str = ""
+    about: str = ""
 
 
-def save_storyboard(panels: Iterable[Panel], path: Path | str, *, title: str) -> Path:
-    """Write the storyboard of a film as HTML; it appears whole or not at all.
+def save_storyboard(panels: Iterable[Panel], path: Path | str, *, title: str, about: str = "") -> Path:
+    """Write the storyboard of a film as HTML, with a line `about` it; it appears whole or not at all.
 
     Raises:
         MediaError: it cannot be written, or there is no panel.
     """
     path = check_output(path, suffixes=(".html",))
-    count = 0
+    count, section = 0, ""
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         said = html.escape(title)
         file.write(
             '<!doctype html>\n<html lang="en"><meta charset="utf-8">\n'
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
             "style-src 'unsafe-inline'\">\n"
-            f"<title>{said}</title>\n<style>{STYLE}</style>\n<h1>{said}</h1>\n<ol>\n"
+            f"<title>{said}</title>\n<style>{STYLE}</style>\n<h1>{said}</h1>\n"
+            f"{_paragraph(about, 'time')}<ol>\n"
         )
         for panel in panels:
+            if panel.section != section:
+                section = panel.section
+                file.write(f"</ol>\n<h2>{html.escape(section)}</h2>\n{_paragraph(panel.about)}<ol>\n")
             count += 1
             file.write(_item(count, panel))
         file.write("</ol>\n</html>\n")
@@ -72,20 +83,32 @@ def save_storyboard(panels: Iterable[Panel], path: Path | str, *, title: str) ->
 
 
 def _item(number: int, panel: Panel) -> str:
-    still = ""
-    if panel.still is not None:
-        source = f"data:image/jpeg;base64,{base64.b64encode(_jpeg(panel.still)).decode()}"
-        still = f'<img src="{source}" alt="{html.escape(panel.name)}">'
+    stills = "".join(
+        f'<img src="data:image/jpeg;base64,{base64.b64encode(_jpeg(still)).decode()}" alt="{html.escape(panel.name)}">'
+        for still in panel.stills
+    )
     facts = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
         for name, value in panel.facts.items()
     )
-    minutes, rest = divmod(panel.start, 60)
     return (
-        f"<li>{still}<h2>{number}. {html.escape(panel.name)}</h2>"
-        f'<p class="time">{int(minutes)}:{rest:05.2f}, {panel.seconds:.2f} s</p>'
-        f"<p>{html.escape(panel.words)}</p><dl>{facts}</dl></li>\n"
+        f"<li>{f'<figure>{stills}</figure>' if stills else ''}<h3>{number}. {html.escape(panel.name)}</h3>"
+        f'<p class="time">{_time(panel)}</p>'
+        f"<p>{html.escape(panel.words)}</p>{_paragraph(panel.note)}<dl>{facts}</dl></li>\n"
     )
+
+
+def _time(panel: Panel) -> str:
+    if panel.start is None:
+        return "not in the film by itself"
+    minutes, rest = divmod(panel.start, 60)
+    return f"{int(minutes)}:{rest:05.2f}, {panel.seconds:.2f} s"
+
+
+def _paragraph(text: str, kind: str = "") -> str:
+    if not text:
+        return ""
+    return f"<p{f' class={kind}' if kind else ''}>{html.escape(text)}</p>\n"
 
 
 def _jpeg(still: NDArray[np.uint8]) -> bytes:

@@ -103,10 +103,10 @@ def clip_manifest(
     generation: Generation,
     *,
     private: bool = False,
-    inputs: Sequence[Path] = (),
+    inputs: Sequence[Ingredient | Path] = (),
     allow_training: bool = False,
 ) -> Manifest:
-    """Of a clip that a model made. `inputs` are the pictures it was given, such as a keyframe.
+    """Of a clip that a model made. `inputs` are the pictures it was given, such as a keyframe, or the clips of them.
 
     A `private` one says only that it was generated and by what software: no words, model, seed or pictures.
     """
@@ -125,7 +125,10 @@ def clip_manifest(
         title=title,
         actions=(action,),
         assertions=((GENERATION, generation.plain()), ("cawg.metadata", iptc), _training(allow_training)),
-        ingredients=tuple(Ingredient(path=path, relationship="inputTo") for path in inputs),
+        ingredients=tuple(
+            given if isinstance(given, Ingredient) else Ingredient(path=given, relationship="inputTo")
+            for given in inputs
+        ),
     )
 
 
@@ -134,18 +137,20 @@ def film_manifest(
     shots: Sequence[Ingredient | Path],
     *,
     all_generated: bool = True,
+    source: str = "",
     changes: Sequence[str] = (),
     allow_training: bool = False,
 ) -> Manifest:
     """Of a film cut from `shots`, in the order of the cut; `changes` are further C2PA actions, such as c2pa.edited.
 
-    `all_generated` is whether everything in it was made by models; else it is a composite with other footage.
+    `all_generated` is whether everything in it was made by models; else it is a composite with other footage or sound.
+    `source` is another of IPTC's words for what it is, such as composite, where nothing was generated.
     """
     parts = tuple(
         shot if isinstance(shot, Ingredient) else Ingredient(path=shot, relationship="componentOf")
         for shot in shots
     )
-    kind = "compositeSynthetic" if all_generated else "compositeWithTrainedAlgorithmicMedia"
+    kind = source or ("compositeSynthetic" if all_generated else "compositeWithTrainedAlgorithmicMedia")
     placed = (
         _action("c2pa.placed", parameters={"ingredientIds": [ingredient_label(i)]}) for i in range(len(parts))
     )

@@ -140,6 +140,9 @@ class Shot(Settings):
     keyframe: Id | None = Field(default=None, description="A still shot that is the first frame.")
     last_keyframe: Id | None = Field(default=None, description="A still shot that is the last frame.")
     continues: Id | Continues | None = Field(default=None, description="Starts from this shot's last frame.")
+    controls: dict[str, Any] | None = Field(
+        default=None, description="Camera poses, a motion brush, keyframes at times, a prefix."
+    )
     grade: GradeWords | None = Field(default=None, description="Instead of the look's.")
     note: str | None = None
 
@@ -211,9 +214,17 @@ class Deliverable(Words):
     """A file that the build writes."""
 
     path: FilePath
-    format: str = Field(default="h264", description="h264 in .mp4.")
-    size: Size | None = Field(default=None, description="The film's if not given.")
-    fps: int | None = Field(default=None, ge=1, le=240, description="The film's if not given.")
+    format: str = Field(
+        default="h264",
+        description="h264, h265, h265-10, av1, av1-10, prores-422-hq, dnxhr-hqx; png or exr, a folder of pictures; "
+        "wav; poster, the frame that stands for the film.",
+    )
+    size: Size | None = Field(default=None, description="The film's if not given; the picture fills it.")
+    fps: float | str | None = Field(
+        default=None, description="24, 23.976 or 24000/1001; the film's if not given. The length stays."
+    )
+    hdr: bool = Field(default=False, description="HDR10, white at 203 cd/m2; of h265-10 and av1-10.")
+    loudness: float | None = Field(default=None, description="LUFS to bring the sound to, such as -16.")
 
 
 class Film(Settings):
@@ -232,6 +243,9 @@ class Film(Settings):
     sound: tuple[SoundFile, ...] = ()
     deliverables: tuple[Deliverable, ...] = Field(
         default=(), description="The film as h264 beside this file if not given."
+    )
+    private: bool = Field(
+        default=False, description="Deliverables are signed without words, models, seeds and shots."
     )
 
     @property

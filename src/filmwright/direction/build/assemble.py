@@ -7,45 +7,69 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from filmwright.direction.build.store import Node, Store, key_of
 from filmwright.direction.edit.conform import conformed, fitted, mixed, resized
-from filmwright.direction.edit.deliver import deliver
+from filmwright.direction.edit.deliver import deliver, deliver_poster
 from filmwright.direction.edit.parts import Part, parts_of
-from filmwright.direction.film.opened import Output
+from filmwright.direction.film.outputs import Output
 from filmwright.media.joining import join_videos
 from filmwright.media.sound import RATE
 from filmwright.media.video import VideoWriter
 from filmwright.spec.cut import Cut
 
-__all__ = ["assemble"]
+__all__ = ["Assembled", "assemble"]
 
 PART_VERSION = 1  # raised when the same part becomes other frames
 PAUSE = 0.1  # seconds between looks at a part that another build codes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Assembled:
+    """How a file was made: the parts that it was joined from, what its user should know, and a poster's frame."""
+
+    parts: tuple[Node, ...] = ()
+    notes: tuple[str, ...] = ()
+    frame: int | None = None
+
+
 def assemble(
-    cut: Cut, output: Output, target: Path, store: Store, on_frame: Callable[[int], None]
-) -> list[Node]:
-    """Writes an output to `target`; gives the parts that it was joined from, if it was.
+    cut: Cut,
+    output: Output,
+    target: Path,
+    store: Store,
+    on_frame: Callable[[int], None],
+    comment: str | None = None,
+) -> Assembled:
+    """Writes an output to `target`, with `comment` in it where its form has a place for one.
 
     Raises:
         MediaError: a source is missing or damaged, or a file cannot be written.
     """
-    audio = mixed(cut) if cut.sounds else None
-    if output.format != "h264" or output.fps != cut.fps:
-        deliver(
-            fitted(conformed(cut), cut, output.width, output.height, output.fps),
+    if output.kind == "poster":
+        frame = deliver_poster(
+            cut, target, width=output.width, height=output.height, comment=comment, on_frame=on_frame
+        )
+        return Assembled(frame=frame)
+    audio = mixed(cut) if cut.sounds and output.kind != "pictures" else None
+    if output.format != "h264" or output.fps != cut.fps or output.loudness is not None:
+        frames = fitted(conformed(cut), cut, output.width, output.height, output.fps)
+        made = deliver(
+            frames,
             target,
             format=output.format,
             width=output.width,
             height=output.height,
             fps=output.fps,
             audio=audio,
+            hdr=output.hdr,
+            loudness=output.loudness,
+            comment=comment,
             on_frame=on_frame,
         )
-        return []
+        return Assembled(notes=made.notes)
     nodes: list[Node] = []
     parts = parts_of(cut)
     for part in parts:
@@ -54,8 +78,8 @@ def assemble(
     places = [
         (store.blob_path(node.outputs["file"]), part.start) for part, node in zip(parts, nodes, strict=True)
     ]
-    join_videos(places, target, fps=output.fps, audio=audio, audio_rate=RATE)
-    return nodes
+    join_videos(places, target, fps=cut.fps, audio=audio, audio_rate=RATE, comment=comment)
+    return Assembled(parts=tuple(nodes))
 
 
 def _coded(part: Part, output: Output, store: Store) -> Node:
@@ -76,7 +100,7 @@ def _coded(part: Part, output: Output, store: Store) -> Node:
             elif store.find(key) is None:
                 began = time.monotonic()
                 path = work / "part.mp4"
-                with VideoWriter(path, output.width, output.height, output.fps) as video:
+                with VideoWriter(path, output.width, output.height, part.cut.fps) as video:
                     for frame in conformed(part.cut, part.num_frames):
                         video.write(resized(frame, output.width, output.height)[None])
                 store.put(key, "part", inputs, {"file": path}, time.monotonic() - began)

@@ -6,7 +6,6 @@ each takes a result that no other makes, and waits for those that others make.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -17,15 +16,17 @@ from pathlib import Path
 from filmwright.direction.build.clock import BuildClock, Work, work_of_cut, work_of_request
 from filmwright.direction.build.events import Counted, Made, Making, OnBuildEvent, Told, Waiting
 from filmwright.direction.build.graph import Result, Take, deliverable, name_of, rendered, take_of, takes_of
-from filmwright.direction.build.store import Blob, Store
+from filmwright.direction.build.places import check_place, is_delivered, outputs_in, put_in_place
+from filmwright.direction.build.seal import Seal, seal_of
+from filmwright.direction.build.store import Store
 from filmwright.direction.film.drafts import Draft
-from filmwright.direction.film.opened import OpenFilm, Output
-from filmwright.media.files import check_output, digest_file, replacing
+from filmwright.direction.film.opened import OpenFilm
+from filmwright.direction.film.outputs import Output
 from filmwright.spec.cut import Cut
 from filmwright.spec.errors import BadRequest, Cancelled, FilmwrightError
 from filmwright.spec.events import Event, Progress, Started, Warned
 
-__all__ = ["Built", "build", "is_delivered", "wanted"]
+__all__ = ["Built", "build", "wanted"]
 
 PAUSE = 0.2  # seconds between looks at what other builds make
 
@@ -76,11 +77,17 @@ def build(
     all_takes: bool = False,
     device: str | None = None,
     memory: int | None = None,
+    sign: bool = True,
+    private: bool = False,
     on_event: OnBuildEvent | None = None,
 ) -> Built:
     """Builds a film, or with `only` the takes of one shot and what it starts from, without deliverables.
 
+    Deliverables are signed with content credentials, unless `sign` is false; `private` ones, or those of a film that
+    says so, do not hold words, models, seeds and shots. Clips in the store always hold them.
+
     Raises:
+        CredentialsError: the signing keys are unsafe or cannot be written.
         BadRequest: no such shot, a device that is not there, or gc at work.
         DoesNotFit: a shot needs more memory than there is, or than `memory` in bytes; nothing was rendered.
         Cancelled: the user stopped it; all that is finished is kept.
@@ -89,15 +96,15 @@ def build(
     """
     store = store or Store()
     tell: OnBuildEvent = on_event or (lambda _: None)
-    run = _Build(film, store, tell, device, memory)
+    run = _Build(film, store, tell, device, memory, seal_of(film, sign=sign, private=private))
     takes = takes_of(film, store)
     chosen = [takes[name_of(draft)] for draft in wanted(film, only, all_takes=all_takes)]
     missing = [take for take in chosen if take.node is None]
     outputs = () if only is not None else film.outputs
     if not missing:
         cut = run.cut(takes)
-        results = [(output, deliverable(film, cut, output, store)) for output in outputs]
-        if all(result.node and is_delivered(result, output, store) for output, result in results):
+        results = [(output, deliverable(film, cut, output, store, run.seal)) for output in outputs]
+        if all(is_delivered(result.node, output, store) for output, result in results):
             tell(Counted(to_make=0, kept=len(chosen) + len(results)))
             everything: list[Result] = [*chosen, *(result for _, result in results)]
             store.note_use([result.node for result in everything if result.node])
@@ -109,7 +116,7 @@ def build(
                 cut=cut,
             )
     for output in outputs:
-        check_output(output.path)
+        check_place(output)
     with store.in_use():
         try:
             return run.all(takes, [take.draft for take in chosen], outputs)
@@ -119,27 +126,19 @@ def build(
             ) from error
 
 
-def is_delivered(result: Result, output: Output, store: Store) -> bool:
-    """The file at its place is the one in the store: by size and time of change, else by its bytes."""
-    if result.node is None:
-        return False
-    blob = result.node.outputs["file"]
-    try:
-        there, kept = output.path.stat(), store.blob_path(blob).stat()
-    except OSError:
-        return False
-    if (there.st_size, there.st_mtime_ns) == (kept.st_size, kept.st_mtime_ns):
-        return True
-    return there.st_size == blob.size and digest_file(output.path) == blob.digest
-
-
 class _Build:
     """One build at work."""
 
     def __init__(
-        self, film: OpenFilm, store: Store, tell: OnBuildEvent, device: str | None, memory: int | None
+        self,
+        film: OpenFilm,
+        store: Store,
+        tell: OnBuildEvent,
+        device: str | None,
+        memory: int | None,
+        seal: Seal,
     ) -> None:
-        self.film, self.store, self.tell = film, store, tell
+        self.film, self.store, self.tell, self.seal = film, store, tell, seal
         self.device, self.memory = device, memory
         self.made: list[str] = []
 
@@ -156,9 +155,10 @@ class _Build:
         works: dict[str, Work] = {name_of(draft): work_of_request(draft.request) for draft in pending}
         planned = self.cut(takes)
         for output in outputs:
-            result = deliverable(self.film, planned, output, self.store)
+            result = deliverable(self.film, planned, output, self.store, self.seal)
             if result.node is None:
-                works[result.name] = work_of_cut(output.width, output.height, planned.num_frames)
+                works[result.name] = work_of_cut(output, planned.num_frames)
+                self._check_seal(result.name, output)
         self.count = len(works)
         self.clock = BuildClock(works, self.store, self.tell)
         self.tell(Counted(to_make=self.count, kept=len(drafts) + len(outputs) - self.count))
@@ -263,7 +263,14 @@ class _Build:
                     self.tell(Told(name=take.name, code=code, message=message))
 
         try:
-            done = render(take.request, work, device=self.device, memory=self.memory, on_event=follow)
+            done = render(
+                take.request,
+                work,
+                device=self.device,
+                memory=self.memory,
+                on_event=follow,
+                clips=take.clips,
+            )
         except Cancelled:
             raise
         except FilmwrightError as error:
@@ -279,7 +286,7 @@ class _Build:
         """Makes a deliverable, if it is not there, and puts it in its place."""
         told = False
         while True:
-            result = deliverable(self.film, cut, output, self.store)
+            result = deliverable(self.film, cut, output, self.store, self.seal)
             if result.node is not None:
                 break
             if not self._make(result, partial(self._conform, cut, output, result)):
@@ -287,29 +294,49 @@ class _Build:
                     self.tell(Waiting(name=result.name))
                     told = True
                 time.sleep(PAUSE)
-        if not is_delivered(result, output, self.store):
-            _copy(self.store, result.node.outputs["file"], output.path)
+        if not is_delivered(result.node, output, self.store):
+            put_in_place(result.node, output, self.store)
         return result
+
+    def _check_seal(self, name: str, output: Output) -> None:
+        """Keys that cannot be used are said before work begins, and so is what will not be signed.
+
+        Raises:
+            CredentialsError: the keys are unsafe or cannot be written.
+        """
+        if self.seal.signs(output):
+            from filmwright.provenance.authority import open_authority
+
+            open_authority()
+        elif self.seal.sign:
+            from filmwright.provenance.signing import can_sign
+
+            why = f"{output.suffix} files cannot carry content credentials"
+            if not can_sign():
+                why = "c2pa-python is not installed; pip install c2pa-python"
+            self.tell(Told(name=name, code="unsigned", message=f"NOT SIGNED: {why}"))
 
     def _conform(self, cut: Cut, output: Output, result: Result, work: Path) -> None:
         from filmwright.direction.build.assemble import assemble
 
         assert result.key is not None
-        target = work / f"film{output.path.suffix.lower()}"
-        total = max(round(cut.num_frames * output.fps / cut.fps), 1)
+        target = work / ("film" if output.kind == "pictures" else f"film{output.suffix}")
+        if target.is_dir():
+            shutil.rmtree(target)  # of a build that died
+        total = output.num_frames(cut)
         began = time.monotonic()
-        parts = assemble(
-            cut, output, target, self.store, lambda done: self.clock.step(result.name, "cut", done, total)
+        made = assemble(
+            cut,
+            output,
+            target,
+            self.store,
+            lambda done: self.clock.step(result.name, "cut", done, total),
+            self.seal.comment(output),
         )
-        self.store.note_use(parts)
+        self.seal.put_on(target, cut, output, made.frame)
+        for note in made.notes:
+            self.tell(Told(name=result.name, code="delivery", message=note))
+        self.store.note_use(made.parts)
         seconds = time.monotonic() - began
-        self.store.put(result.key, "cut", result.inputs, {"file": target}, seconds)
+        self.store.put(result.key, "cut", result.inputs, outputs_in(target, output), seconds)
         self.clock.end(result.name, seconds)
-
-
-def _copy(store: Store, blob: Blob, path: Path) -> None:
-    """A blob to its place, with its time of change, by which the next build knows it."""
-    with replacing(path) as part:
-        shutil.copyfile(store.blob_path(blob), part)
-        state = store.blob_path(blob).stat()
-        os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from filmwright.direction.build.events import BuildProgress, OnBuildEvent
 from filmwright.direction.build.store import Store
+from filmwright.direction.film.outputs import Output
 from filmwright.spec.request import Request
 
 __all__ = ["BuildClock", "Work", "work_of_cut", "work_of_request"]
@@ -32,9 +33,10 @@ def work_of_request(request: Request) -> Work:
     return Work(pace=request.model, units=float(request.width * request.height * request.num_frames * passes))
 
 
-def work_of_cut(width: int, height: int, num_frames: int) -> Work:
-    """Pixels."""
-    return Work(pace="cut", units=float(width * height * num_frames))
+def work_of_cut(output: Output, num_frames: int) -> Work:
+    """Pixels; each format has a pace of its own."""
+    pace = "cut" if output.format == "h264" else f"cut {output.format}"
+    return Work(pace=pace, units=float(output.width * output.height * num_frames))
 
 
 class BuildClock:
@@ -61,14 +63,16 @@ class BuildClock:
         if work is not None and work.pace not in paces and share > 0.05:
             paces[work.pace] = (time.monotonic() - self.began) / (share * work.units)
         weight = {
-            key: w.units * paces.get(w.pace, CUT_GUESS if w.pace == "cut" else GUESS)
+            key: w.units * paces.get(w.pace, CUT_GUESS if w.pace.startswith("cut") else GUESS)
             for key, w in self.works.items()
         }
         total_work = sum(weight.values()) or 1.0
         over = sum(weight[key] for key in self.done if key in weight)
         over += share * weight.get(name, 0.0)
         known = all(
-            w.pace in paces or w.pace == "cut" for key, w in self.works.items() if key not in self.done
+            w.pace in paces or w.pace.startswith("cut")
+            for key, w in self.works.items()
+            if key not in self.done
         )
         self.tell(
             BuildProgress(

@@ -7,12 +7,15 @@ pictures and clips by their bytes, and for a deliverable the cut with the digest
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from filmwright.direction.build.seal import Seal
 from filmwright.direction.build.store import Node, Store, key_of
 from filmwright.direction.film.drafts import Draft, Need, completed
-from filmwright.direction.film.opened import OpenFilm, Output, source_of
+from filmwright.direction.film.opened import OpenFilm, source_of
+from filmwright.direction.film.outputs import POSTER, Output
 from filmwright.spec.cut import Cut, Source
 from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.request import ImageRef, Request
@@ -33,7 +36,7 @@ __all__ = [
 
 PIXELS = 1  # raised when the engine makes other frames of the same request and weights
 RENDER_VERSION = 1  # raised when the outputs of a rendered take become others
-CUT_VERSION = 1  # raised when the same cut becomes other frames or sound
+CUT_VERSION = 2  # raised when the same cut becomes other frames or sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,7 @@ class Take(Result):
     draft: Draft
     request: Request | None
     waits_for: tuple[str, ...] = ()  # shots
+    clips: Mapping[str, tuple[Path, str]] = field(default_factory=dict)  # of the frames that it starts from
 
 
 def name_of(draft: Draft) -> str:
@@ -91,11 +95,15 @@ def take_of(
             waits_for=waits_for,
         )
 
+    clips: dict[str, tuple[Path, str]] = {}
+
     def found(need: Need) -> ImageRef:
         node = sources[need.shot]
         assert node is not None
         blob = node.outputs["frames" if need.what == "prefix" else "last"]
-        return ImageRef(path=str(store.blob_path(blob)), digest=blob.digest)
+        path = str(store.blob_path(blob))
+        clips[path] = store.blob_path(node.outputs["clip"]), f"{need.shot}, take {selected[need.shot].take}"
+        return ImageRef(path=path, digest=blob.digest)
 
     try:
         request = completed(draft, found)
@@ -117,6 +125,7 @@ def take_of(
         node=store.find(key, thorough=thorough),
         draft=draft,
         request=request,
+        clips=clips,
     )
 
 
@@ -136,20 +145,33 @@ def rendered(take: Take, store: Store) -> Source:
     )
 
 
-def deliverable(film: OpenFilm, cut: Cut, output: Output, store: Store) -> Result:
-    """A deliverable of a cut; without a key while a shot of it is not rendered."""
+def deliverable(film: OpenFilm, cut: Cut, output: Output, store: Store, seal: Seal) -> Result:
+    """A deliverable of a cut; without a key while a shot in it is not rendered.
+
+    Its key holds what its form shows of the cut, not its name or place; and of its credentials what they say, not the
+    bytes of files that were signed, which are others each time.
+    """
+    heard = output.kind == "sound"
+    everything = cut.decides()
+    form: dict[str, Any] = {"format": output.format, "suffix": output.suffix, "hdr": output.hdr}
+    if heard:
+        everything = {"sounds": everything["sounds"], "num_frames": cut.num_frames, "fps": cut.fps}
+    else:
+        form |= {"width": output.width, "height": output.height}
+        if output.kind != POSTER:
+            form["fps"] = str(output.fps)
+        if output.kind != "film":
+            del everything["sounds"]
+    if output.loudness is not None:
+        form["loudness"] = output.loudness
     inputs = {
         "stage": "cut",
         "version": CUT_VERSION,
-        "cut": cut.decides(),
-        "output": {
-            "format": output.format,
-            "width": output.width,
-            "height": output.height,
-            "fps": output.fps,
-        },
+        "cut": everything,
+        "output": form,
+        "signed": seal.decides(cut, output),
     }
-    whole = all(event.source.blob for event in cut.events)
+    whole = heard or all(event.source.blob for event in cut.events)
     key = key_of(inputs) if whole else None
     try:
         shown = output.path.relative_to(film.folder.resolve())

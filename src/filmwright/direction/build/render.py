@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,16 @@ class Rendered:
     facts: dict[str, Any]
 
 
-def render(request: Request, work: Path, *, device: str, memory: int | None, on_event: OnEvent) -> Rendered:
-    """Renders a take into `work`; one that died there goes on.
+def render(
+    request: Request,
+    work: Path,
+    *,
+    device: str,
+    memory: int | None,
+    on_event: OnEvent,
+    clips: Mapping[str, tuple[Path, str]],
+) -> Rendered:
+    """Renders a take into `work`; one that died there goes on. `clips` are those that its pictures are of.
 
     Raises:
         FilmwrightError: as `engine.generate.generate_file`.
@@ -49,7 +58,7 @@ def render(request: Request, work: Path, *, device: str, memory: int | None, on_
             latest[:] = [piece[-1].copy()]
 
         sidecar = generate_file(
-            request, clip, on_event=on_event, device=device, memory=memory, on_frames=keep
+            request, clip, on_event=on_event, device=device, memory=memory, on_frames=keep, clips=clips
         )
     save_png_atomic(Image.fromarray(latest[0]), last)
     return Rendered(

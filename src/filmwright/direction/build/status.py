@@ -17,6 +17,7 @@ from filmwright.direction.build.graph import (
     rendered,
     takes_of,
 )
+from filmwright.direction.build.seal import seal_of
 from filmwright.direction.build.store import Node, Store
 from filmwright.direction.film.opened import OpenFilm
 
@@ -60,8 +61,9 @@ def states(film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[Sta
     found = [_state(take, store, last) for take in takes.values()]
     selected = film.selected()
     cut = film.cut({shot: rendered(takes[name_of(draft)], store) for shot, draft in selected.items()})
+    seal = seal_of(film)
     for output in film.outputs:
-        result = deliverable(film, cut, output, store)
+        result = deliverable(film, cut, output, store, seal)
         unready = [
             shot for shot in dict.fromkeys(e.source.shot for e in cut.events) if not _ready(shot, takes, film)
         ]

@@ -7,6 +7,7 @@ picture by (k + 1) / (n + 1), so that neither end repeats a neighbour. A fade's 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,9 @@ def joined(old: Frame, new: Frame, join: Join, share: float) -> Frame:
     return (mixed + 0.5).astype(np.uint8)
 
 
-def fitted(frames: Iterator[Frame], cut: Cut, width: int, height: int, fps: int) -> Iterator[Frame]:
+def fitted(
+    frames: Iterator[Frame], cut: Cut, width: int, height: int, fps: Fraction | int
+) -> Iterator[Frame]:
     """A cut's frames at another size and rate: the frame that shows at each moment, none made up."""
     index = -1
     frame: Frame | None = None

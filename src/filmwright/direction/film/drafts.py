@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from filmwright.direction.film.paths import inside
 from filmwright.direction.film.read import Loc, Notes
+from filmwright.direction.film.shot_controls import check_controls_of, controls_of
 from filmwright.engine.build_request import build_request, check_request
 from filmwright.spec.brief import PARTS_OF_A_BRIEF, Brief
 from filmwright.spec.errors import BadRequest, FilmwrightError
@@ -41,8 +42,8 @@ __all__ = ["Draft", "Need", "completed", "default_seed", "drafts_of", "prompt_of
 SUBJECT = re.compile(r"\{([^{}]*)\}")
 LOOK_PARTS = ("setting", "light", "camera", "lens", "mood")
 BLAMED = (
-    "model", "size", "fps", "seconds", "frames", "steps", "guidance", "sampler", "negative", "camera", "image",
-    "last_image", "loras", "cache", "prompt", "brief",
+    "controls", "model", "size", "fps", "seconds", "frames", "steps", "guidance", "sampler", "negative", "camera",
+    "image", "last_image", "loras", "cache", "prompt", "brief",
 )  # fmt: skip
 
 
@@ -117,6 +118,8 @@ def drafts_of(film: Film, folder: Path, notes: Notes) -> tuple[Draft, ...]:
                 looks = [look for look in (own, of_sequence, *fallback) if look is not None][:1]
                 seeds = _seeds(shot, loc, notes)
                 needs = _needs(shot)
+                if not check_controls_of(shot, (*loc, "controls"), notes):
+                    continue
                 try:
                     request = _request(film, shot, looks, seeds[0], needs, folder, picture)
                 except FilmwrightError as error:
@@ -246,6 +249,7 @@ def _request(
         camera=camera,
         loras=None if loras is None else [_lora(folder, text) for text in loras],
         cache=setting("cache"),
+        controls=controls_of(shot, folder),
     )
     controls = [_amount(control, shot.camera) for control in request.controls]
     if shot.brush:

@@ -6,6 +6,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+from filmwright.direction.controls import Controls
 from filmwright.media.files import check_output, write_atomic
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.film import film_schema
@@ -16,8 +17,14 @@ SCHEMA_NAME = "film.schema.json"
 
 
 def schema_text() -> str:
-    """The JSON Schema of film files as a file's content."""
-    return json.dumps(film_schema(), indent=1, ensure_ascii=False) + "\n"
+    """The JSON Schema of film files as a file's content, with that of the controls of a shot."""
+    schema = film_schema()
+    controls = Controls.model_json_schema(mode="validation", ref_template="#/$defs/Controls-{model}")
+    parts = controls.pop("$defs")
+    schema["$defs"] |= {"Controls": controls} | {f"Controls-{name}": part for name, part in parts.items()}
+    shot = schema["$defs"]["Shot"]["properties"]["controls"]
+    shot["anyOf"] = [{"$ref": "#/$defs/Controls"}, {"type": "null"}]
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def new_film(path: Path) -> Path:

@@ -7,28 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filmwright.direction.film.drafts import Draft, drafts_of
-from filmwright.direction.film.paths import inside
+from filmwright.direction.film.outputs import Output, outputs_of
 from filmwright.direction.film.read import Loc, Notes, Written, read_film
 from filmwright.direction.film.timing import cut_of
 from filmwright.spec.cut import Cut, Source
-from filmwright.spec.errors import BadRequest
-from filmwright.spec.film import Continues, Deliverable, Film, Shot
+from filmwright.spec.film import Continues, Film, Shot
 
-__all__ = ["FORMATS", "OpenFilm", "Output", "open_film"]
-
-FORMATS = {"h264": (".mp4",)}
-"""What a deliverable can be, and the endings of its files; `direction.edit.deliver` writes them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """A deliverable with its place, size and rate."""
-
-    path: Path  # absolute
-    format: str
-    width: int
-    height: int
-    fps: int
+__all__ = ["OpenFilm", "Output", "open_film", "source_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +61,7 @@ def open_film(path: Path | str) -> OpenFilm:
     _check_prefixes(film, drafts, notes)
     selected = {draft.shot: source_of(draft) for draft in drafts if draft.selected}
     cut = cut_of(film, folder, selected, notes)
-    outputs = _outputs(film, path, cut, notes)
+    outputs = outputs_of(film, path, cut, notes)
     notes.done()
     place = {name: n for n, name in enumerate(order)}
     return OpenFilm(
@@ -188,38 +173,3 @@ def _check_prefixes(film: Film, drafts: tuple[Draft, ...], notes: Notes) -> None
                     (*loc, "continues"),
                     f"shot {need.shot} has {theirs.num_frames} frames, not {need.num_frames}: carry on fewer",
                 )
-
-
-def _outputs(film: Film, path: Path, cut: Cut, notes: Notes) -> tuple[Output, ...]:
-    """Where files go, checked: known formats, even sizes, no two at one place, none over the film file."""
-    wanted = film.deliverables or (Deliverable(path=f"{path.stem}.mp4"),)
-    outputs: list[Output] = []
-    for index, item in enumerate(wanted):
-        loc: Loc = ("deliverables", index)
-        if item.format not in FORMATS:
-            notes.add((*loc, "format"), f"unknown format {item.format!r}: there is {', '.join(FORMATS)}")
-            continue
-        try:
-            place = inside(path.absolute().parent, item.path)
-        except BadRequest as error:
-            notes.add((*loc, "path"), str(error))
-            continue
-        endings = FORMATS[item.format]
-        if place.suffix.lower() not in endings:
-            notes.add(
-                (*loc, "path"),
-                f"{item.path} must end in {' or '.join(endings)} to hold {item.format}: rename it",
-            )
-        if any(place == other.path for other in outputs):
-            notes.add((*loc, "path"), f"two deliverables go to {item.path}: rename one")
-        if any(place == sound.path for sound in cut.sounds):
-            notes.add((*loc, "path"), f"{item.path} is a sound of the film, which would be lost: rename it")
-        width, height = map(int, item.size.split("x")) if item.size else (cut.width, cut.height)
-        if width % 2 or height % 2:
-            notes.add(
-                (*loc, "size" if item.size else "path"), f"{width}x{height} is odd: both sides must be even"
-            )
-        outputs.append(
-            Output(path=place, format=item.format, width=width, height=height, fps=item.fps or cut.fps)
-        )
-    return tuple(outputs)

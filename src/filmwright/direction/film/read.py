@@ -22,12 +22,15 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from filmwright.spec.errors import BadFilm, BadRequest
 from filmwright.spec.film import Film
 
-__all__ = ["Notes", "Written", "read_film", "read_text", "yaml"]
+__all__ = ["Loc", "Notes", "Written", "read_film", "read_text", "tell_of", "yaml"]
 
 MAX_BYTES = 2_000_000
 MAX_NODES = 100_000  # an alias of an alias of an alias grows beyond all bounds
 Loc = tuple[str | int, ...]
+NUMBERS = {"int", "float", "constrained-int"}
+"""The names that the types give numbers among alternatives."""
 PATTERNS = {
+    "^\\s*\\d": "write a frame, such as 24, or seconds, such as 1.5s",
     "^[a-z0-9]": "a name has small letters, digits, - and _, at most 40",
     "^\\d": "write it as width x height, such as 256x160",
     "^#": "write it as #rrggbb, such as #ffffff",
@@ -140,7 +143,7 @@ def read_film(path: Path) -> tuple[Film, Written]:
     try:
         return Film.model_validate_json(json.dumps(written.data)), written
     except ValidationError as error:
-        _tell(error, written, notes)
+        tell_of(error, notes)
         notes.done()
         raise
 
@@ -193,20 +196,26 @@ def _from_one(line: int, column: int) -> tuple[int, int]:
     return line + 1, column + 1
 
 
-def _tell(error: ValidationError, written: Written, notes: Notes) -> None:
-    """Each complaint of the types at its place, in our words."""
+def tell_of(error: ValidationError, notes: Notes, within: Loc = (), root: type[BaseModel] = Film) -> None:
+    """Each complaint of the types at its place, in our words; `root` is the type of what stands at `within`."""
+    written = notes.written
     found = [
         (loc, detail)
         for detail in error.errors(include_url=False)
-        if (loc := _in_file(detail["loc"], written))
+        if (loc := _in_file((*within, *detail["loc"]), written))
     ]
     locs = [loc for loc, _ in found]
+    raw = {detail["loc"] for _, detail in found}
     for loc, detail in found:
         kind, value, name = detail["type"], detail.get("input"), str(loc[-1])
+        alternative = detail["loc"][-1]
+        either = any((*detail["loc"][:-1], number) in raw for number in NUMBERS)
+        if either and isinstance(value, str) == (alternative in NUMBERS):
+            continue  # a number or words will do: it is told of what was meant
         if kind == "too_short" and any(len(other) > len(loc) and other[: len(loc)] == loc for other in locs):
             continue  # it has too few that are right: said of those
         if kind == "extra_forbidden":
-            notes.add(loc, _unknown(loc), key=True)
+            notes.add(loc, _unknown(loc, loc[len(within) :], root), key=True)
         elif kind == "missing":
             what = "an item" if isinstance(loc[-1], int) else repr(name)
             notes.add(loc[:-1], f"{what} is missing: give one")
@@ -232,7 +241,7 @@ def _in_file(loc: Loc, written: Written) -> Loc | None:
             data = data[part]
         elif part == "[key]":
             continue
-        elif part in {"str", "constrained-str", "Camera", "Continues"}:
+        elif part in {"str", "constrained-str", *NUMBERS, "Camera", "Continues"}:
             if (part in {"Camera", "Continues"}) != isinstance(data, dict):
                 return None
             continue
@@ -242,16 +251,16 @@ def _in_file(loc: Loc, written: Written) -> Loc | None:
     return tuple(place)
 
 
-def _unknown(loc: Loc) -> str:
-    known = _keys_at(loc[:-1])
+def _unknown(loc: Loc, inside: Loc, root: type[BaseModel]) -> str:
+    known = _keys_at(inside[:-1], root)
     near = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
     remedy = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
     return f"unknown key {str(loc[-1])!r}: {remedy}"
 
 
-def _keys_at(loc: Loc) -> list[str]:
-    """The keys that the mapping at `loc` may have, by walking the types."""
-    kind: Any = Film
+def _keys_at(loc: Loc, root: type[BaseModel]) -> list[str]:
+    """The keys that the mapping at `loc` of a `root` may have, by walking the types."""
+    kind: Any = root
     inside = False  # of a list or mapping of models: the next part says which
     for part in loc:
         if inside:
