@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from filmwright.direction.edit.conform import conformed, fitted, joined, mixed, resized
 from filmwright.direction.edit.deliver import deliver
-from filmwright.direction.edit.grade import graded
+from filmwright.media.post.grade import graded
 from filmwright.direction.edit.parts import parts_of
 from filmwright.direction.edit.titles import titled
 from filmwright.media.joining import join_videos

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from filmwright.direction.edit.cube import check_cube
+from filmwright.media.post.cube import check_cube
 from filmwright.direction.film.paths import inside
 from filmwright.direction.film.read import Loc, Notes
 from filmwright.media.files import digest_file

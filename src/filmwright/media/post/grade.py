@@ -1,7 +1,8 @@
 """Grades: ASC CDL 1.2 (slope, offset, power, then saturation by the luma weights of Rec. 709), then a .cube table.
 
-The tables are Adobe's Cube LUT 1.0 (2013), one- and three-dimensional; between entries, linear in each direction.
-Both work on code values from 0 to 1, as an editor's do.
+The tables are Adobe's Cube LUT 1.0 (2013), one- and three-dimensional. Between the entries of a cube the answer comes
+from the tetrahedron that holds the colour (Kasson, Nin, Plouffe and Hafner 1995), so that greys stay grey in a cube
+that keeps them so; a curve is linear between its entries. Both work on code values from 0 to 1, as an editor's do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from filmwright.direction.edit.cube import CubeHead, read_cube
+from filmwright.media.post.cube import CubeHead, read_cube
 from filmwright.spec.cut import Grade
 
 __all__ = ["graded"]
@@ -41,46 +42,51 @@ def graded(frames: NDArray[np.uint8], grade: Grade) -> NDArray[np.uint8]:
         luma = (values @ LUMA)[..., None]
         values = np.clip(luma + grade.saturation * (values - luma), 0, 1)
     if grade.lut is not None:
-        values = _cube(grade.lut, grade.lut_digest).applied(values)
+        values = _table(grade.lut, grade.lut_digest).applied(values)
     return np.asarray(np.clip(values, 0, 1) * 255 + 0.5, dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """A table ready to use: [size, 3], or [size, size, size, 3] with blue first, as red changes fastest in the file."""
+    """A table ready to use: [rows, 3], in a cube red fastest."""
 
     head: CubeHead
     values: NDArray[np.float32]
 
     def applied(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values [..., 3] looked up."""
+        """Values [..., 3] looked up; what is outside the domain is taken to its edge."""
         low = np.array(self.head.domain_min, np.float32)
         high = np.array(self.head.domain_max, np.float32)
         last = self.head.size - 1
-        at = np.clip((x - low) / (high - low), 0, 1) * last
+        at = np.clip((x - low) / (high - low), 0, 1) * np.float32(last)
         base = np.minimum(at.astype(np.int32), last - 1)
         part = at - base
         if self.head.dimensions == 1:
+            channels = [self.values[:, c] for c in range(3)]
             picked = [
-                self.values[base[..., c], c] * (1 - part[..., c])
-                + self.values[base[..., c] + 1, c] * part[..., c]
-                for c in range(3)
+                table[base[..., c]] * (1 - part[..., c]) + table[base[..., c] + 1] * part[..., c]
+                for c, table in enumerate(channels)
             ]
             return np.stack(picked, axis=-1)
-        result = np.zeros_like(x)
-        for corner in range(8):
-            r, g, b = corner & 1, corner >> 1 & 1, corner >> 2
-            weight = np.ones(x.shape[:-1], np.float32)
-            for c, up in enumerate((r, g, b)):
-                weight = weight * (part[..., c] if up else 1 - part[..., c])
-            result += weight[..., None] * self.values[base[..., 2] + b, base[..., 1] + g, base[..., 0] + r]
-        return result
+        strides = np.array([1, self.head.size, self.head.size**2], np.int32)
+        corner = base @ strides
+        # from the lowest corner to the highest along the axes in the order of their shares: four of eight corners
+        order = np.argsort(-part, axis=-1)
+        shares = np.take_along_axis(part, order, axis=-1)
+        weights = (
+            1 - shares[..., 0],
+            shares[..., 0] - shares[..., 1],
+            shares[..., 1] - shares[..., 2],
+            shares[..., 2],
+        )
+        result = self.values[corner] * weights[0][..., None]
+        for step in range(3):
+            corner = corner + strides[order[..., step]]
+            result += self.values[corner] * weights[step + 1][..., None]
+        return np.asarray(result, np.float32)
 
 
 @lru_cache(maxsize=8)
-def _cube(path: Path, digest: str | None) -> _Table:  # noqa: ARG001 (the digest keeps a changed file apart)
+def _table(path: Path, digest: str | None) -> _Table:  # noqa: ARG001 (the digest keeps a changed file apart)
     head, rows = read_cube(path)
-    values = np.array(rows, np.float32)
-    return _Table(
-        head, values if head.dimensions == 1 else values.reshape(head.size, head.size, head.size, 3)
-    )
+    return _Table(head, np.array(rows, np.float32).reshape(-1, 3))
