@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -73,7 +74,7 @@ def shifts(frames: Frames) -> NDArray[np.float64]:
     """How the middle of the picture moves from frame to frame, [T-1,2], by phase correlation."""
     grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)[16:-16, 24:-24].astype(np.float32) for f in frames]
     window = cv2.createHanningWindow(grey[0].shape[::-1], cv2.CV_32F)
-    return np.array([cv2.phaseCorrelate(a, b, window)[0] for a, b in zip(grey, grey[1:])])
+    return np.array([cv2.phaseCorrelate(a, b, window)[0] for a, b in pairwise(grey)])
 
 
 @pytest.mark.parametrize("pan", [0.0, 1.5])
@@ -132,7 +133,7 @@ def test_flicker_goes_and_a_fade_stays() -> None:
     flicker = 1 + 0.08 * np.where(np.arange(64) % 2, 1, -1) * rng.uniform(0.5, 1, 64)
     tint = np.stack([flicker, 1 + (flicker - 1) * 0.5, 2 - flicker], axis=1)
     true = np.stack([still * f for f in fade]).clip(0, 255).astype(np.uint8)
-    bad = np.stack([still * (f * t) for f, t in zip(fade, tint)]).clip(0, 255).astype(np.uint8)
+    bad = np.stack([still * (f * t) for f, t in zip(fade, tint, strict=True)]).clip(0, 255).astype(np.uint8)
     even = run([Deflicker()], bad)
 
     def levels(frames: Frames) -> NDArray[np.float64]:

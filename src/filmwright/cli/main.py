@@ -21,6 +21,7 @@ from filmwright.cli.film import film_app
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan
+from filmwright.cli.post import post
 from filmwright.cli.resume import resume
 from filmwright.cli.train import train_app
 from filmwright.cli.world import world_app
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command()(plan)
+app.command()(post)
 app.command()(resume)
 app.command()(evaluate)
 app.add_typer(film_app, name="film")

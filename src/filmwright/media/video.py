@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from filmwright.media.files import check_output, hidden_beside, say_os_error
 from filmwright.spec.errors import MediaError
 
-__all__ = ["AUDIO_BITS", "VideoInfo", "VideoWriter", "audio_frame", "probe", "read_video"]
+__all__ = ["AUDIO_BITS", "VideoInfo", "VideoWriter", "audio_frame", "matrix_of", "probe", "read_video"]
 
 CRF = 16  # visually lossless at these sizes; 18 is the usual line
 AUDIO_BITS = 192_000  # a second, both channels
@@ -225,7 +225,7 @@ def read_video(path: Path | str, *, max_frames: int | None = None) -> tuple[NDAr
                 picture = frame.reformat(
                     format="rgb24",
                     interpolation=EXACT,
-                    src_colorspace=_matrix(frame),
+                    src_colorspace=matrix_of(frame),
                     dst_color_range=ColorRange.JPEG,
                 )
                 pictures.append(np.asarray(picture.to_ndarray(), dtype=np.uint8))
@@ -275,7 +275,7 @@ def _video_stream(container: av.container.InputContainer, path: Path | str) -> V
     return container.streams.video[0]
 
 
-def _matrix(frame: VideoFrame) -> Colorspace | int:
+def matrix_of(frame: VideoFrame) -> Colorspace | int:
     """The matrix of a frame; where the file is silent, what players assume: 709 from 720 lines on, 601 below."""
     if int(frame.colorspace) != UNSPECIFIED:
         return int(frame.colorspace)
