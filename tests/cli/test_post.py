@@ -183,9 +183,14 @@ def test_what_is_no_clip_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    source = clip(tmp_path / "in.mp4", 400, audio=True, size=(128, 96))
+    source = clip(tmp_path / "in.mp4", 200, audio=True)
     command = [sys.executable, "-m", "filmwright.cli", "post", str(source), "-o", str(tmp_path / "out.mp4")]
-    child = subprocess.Popen([*command, "--denoise"], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    child = subprocess.Popen(
+        [*command, "--fps", "60", "--resize", "1280x720"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
     until = time.monotonic() + 60
     while not list(tmp_path.glob(".*.mp4")) and time.monotonic() < until:
         time.sleep(0.05)

@@ -140,10 +140,9 @@ def post(
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
-    names = ", ".join(stage.name for stage in stages)
-    typer.echo(
-        f"{out}: {shape.num_frames} frames of {shape.width}x{shape.height}, {seconds:.2f} s, {SOUND[done.sound]}; {names}"
-    )
+    said = ", ".join(stage.name for stage in stages)
+    frames = f"{shape.num_frames} frames of {shape.width}x{shape.height}, {seconds:.2f} s"
+    typer.echo(f"{out}: {frames}, {SOUND[done.sound]}; {said}")
 
 
 def parse_cdl(text: str) -> Grade:

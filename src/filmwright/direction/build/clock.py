@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from filmwright.direction.build.events import BuildProgress, OnBuildEvent
 from filmwright.direction.build.store import Store
+from filmwright.spec.post import PostShape
 from filmwright.spec.request import Request
 
-__all__ = ["BuildClock", "Work", "work_of_cut", "work_of_request"]
+__all__ = ["BuildClock", "Work", "work_of_cut", "work_of_post", "work_of_request"]
 
 SHARES = {"load": (0.0, 0.0), "encode": (0.0, 0.02), "denoise": (0.02, 0.85), "decode": (0.85, 1.0)}
 """Which part of a take each stage is, roughly: a bar needs no better."""
@@ -35,6 +36,11 @@ def work_of_request(request: Request) -> Work:
 def work_of_cut(width: int, height: int, num_frames: int) -> Work:
     """Pixels."""
     return Work(pace="cut", units=float(width * height * num_frames))
+
+
+def work_of_post(stage: str, shape: PostShape) -> Work:
+    """Pixels that come in."""
+    return Work(pace=f"post.{stage}", units=float(shape.width * shape.height * shape.num_frames))
 
 
 class BuildClock:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from filmwright.direction.film.drafts import Draft, drafts_of
 from filmwright.direction.film.paths import inside
+from filmwright.direction.film.posting import posted, stages_of
 from filmwright.direction.film.read import Loc, Notes, Written, read_film
 from filmwright.direction.film.timing import cut_of
 from filmwright.spec.cut import Cut, Source
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.film import Continues, Deliverable, Film, Shot
+from filmwright.spec.post import PostStage
 
 __all__ = ["FORMATS", "OpenFilm", "Output", "open_film"]
 
@@ -40,6 +42,7 @@ class OpenFilm:
     written: Written
     drafts: tuple[Draft, ...]  # all takes; a shot comes after those that it starts from
     outputs: tuple[Output, ...]
+    post: Mapping[str, tuple[PostStage, ...]]  # stages by shot, of those that have some
 
     @property
     def folder(self) -> Path:
@@ -53,7 +56,7 @@ class OpenFilm:
     def cut(self, sources: Mapping[str, Source] | None = None) -> Cut:
         """The edit, of the rendered `sources` by shot, or of takes as they will be."""
         notes = Notes(self.written)
-        unrendered = {name: source_of(draft) for name, draft in self.selected().items()}
+        unrendered = {name: posted(source_of(draft), self.post) for name, draft in self.selected().items()}
         cut = cut_of(self.film, self.folder, {**unrendered, **(sources or {})}, notes)
         notes.done()
         return cut
@@ -74,7 +77,8 @@ def open_film(path: Path | str) -> OpenFilm:
     order = _ordered(film, notes)
     drafts = drafts_of(film, folder, notes)
     _check_prefixes(film, drafts, notes)
-    selected = {draft.shot: source_of(draft) for draft in drafts if draft.selected}
+    post = stages_of(film, folder, notes)
+    selected = {draft.shot: posted(source_of(draft), post) for draft in drafts if draft.selected}
     cut = cut_of(film, folder, selected, notes)
     outputs = _outputs(film, path, cut, notes)
     notes.done()
@@ -85,11 +89,12 @@ def open_film(path: Path | str) -> OpenFilm:
         written=written,
         drafts=tuple(sorted(drafts, key=lambda draft: (place[draft.shot], draft.take))),
         outputs=outputs,
+        post=post,
     )
 
 
 def source_of(draft: Draft) -> Source:
-    """What is known of a take before it is rendered."""
+    """What is known of a take before it is rendered, and before its post."""
     request = draft.request
     return Source(
         shot=draft.shot,

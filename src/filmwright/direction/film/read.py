@@ -27,6 +27,8 @@ __all__ = ["Notes", "Written", "read_film", "read_text", "yaml"]
 MAX_BYTES = 2_000_000
 MAX_NODES = 100_000  # an alias of an alias of an alias grows beyond all bounds
 Loc = tuple[str | int, ...]
+UNIONS = {"Camera", "Continues", "PostWords"}
+"""Types that stand for a mapping where a name alone would do."""
 PATTERNS = {
     "^[a-z0-9]": "a name has small letters, digits, - and _, at most 40",
     "^\\d": "write it as width x height, such as 256x160",
@@ -232,8 +234,8 @@ def _in_file(loc: Loc, written: Written) -> Loc | None:
             data = data[part]
         elif part == "[key]":
             continue
-        elif part in {"str", "constrained-str", "Camera", "Continues"}:
-            if (part in {"Camera", "Continues"}) != isinstance(data, dict):
+        elif part in {"str", "constrained-str", *UNIONS}:
+            if (part in UNIONS) != isinstance(data, dict):
                 return None
             continue
         elif not last:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -174,7 +174,7 @@ def _put_together(pictures: Path, sound: Path, target: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _packets(found: Iterator[Packet], begins: Fraction) -> Iterator[Packet]:
+def _packets(found: Iterator[Packet[Any]], begins: Fraction) -> Iterator[Packet[Any]]:
     """Packets with their times counted from `begins` seconds; the empty one at the end is left out."""
     for packet in found:
         if packet.dts is None or packet.pts is None:
@@ -185,7 +185,7 @@ def _packets(found: Iterator[Packet], begins: Fraction) -> Iterator[Packet]:
         yield packet
 
 
-def _time(packet: Packet) -> Fraction:
+def _time(packet: Packet[Any]) -> Fraction:
     assert packet.dts is not None
     assert packet.time_base is not None
     return packet.dts * packet.time_base

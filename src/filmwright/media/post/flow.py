@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,9 @@ def flow_between(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> Flow:
     if min(old.shape) < SMALLEST:
         return np.zeros((*old.shape, 2), np.float32)
     # made anew each time: it starts from its last answer otherwise
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine: Any = cv2.DISOpticalFlow.create(
+        cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+    )  # its types demand a first guess
     return np.asarray(engine.calc(old, new, None), np.float32)
 
 

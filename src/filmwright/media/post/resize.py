@@ -74,7 +74,7 @@ def _linear(frame: Frame, size: tuple[int, int], box: Box) -> Frame:
     ]
     mixed = np.clip(np.stack(channels, axis=-1), 0, 1)
     code = np.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * np.maximum(mixed, 1e-9) ** (1 / 2.4) - 0.055)
-    return (code * 255 + 0.5).astype(np.uint8)
+    return np.asarray(code * 255 + 0.5, np.uint8)
 
 
 @lru_cache(maxsize=1)

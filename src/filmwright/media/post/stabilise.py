@@ -14,6 +14,7 @@ from __future__ import annotations
 import cmath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -62,21 +63,22 @@ def _steps(chunks: Chunks) -> Iterator[_Step]:
         scale = min(SIDE / max(height, width), 1.0)
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         grey = cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        yield _Step(frame.copy(), None if before is None else _motion(before, grey, scale))
-        before = grey
+        now = np.asarray(grey, np.uint8)
+        yield _Step(frame.copy(), None if before is None else _motion(before, now, scale))
+        before = now
 
 
 def _motion(old: NDArray[np.uint8], new: NDArray[np.uint8], scale: float) -> tuple[complex, complex] | None:
     """The similarity from one picture to the next, in pixels of the full size about the centre."""
     still = (1 + 0j, 0j)
-    points = cv2.goodFeaturesToTrack(old, FEATURES, 0.01, 7)
+    # it gives None where it finds nothing, which its types do not say
+    points = cast("NDArray[np.float32] | None", cv2.goodFeaturesToTrack(old, FEATURES, 0.01, 7))
     if points is None or len(points) < FEWEST:
         return still  # nothing to see, such as black: it is left alone
-    options = {"winSize": (15, 15), "maxLevel": 4}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(old, new, points, None, **options)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(new, old, there, None, **options)
+    there, found = _followed(old, new, points)
+    back, again = _followed(new, old, there)
     missed = np.abs(back - points).reshape(-1, 2).max(axis=1)
-    good = (found.ravel() > 0) & (again.ravel() > 0) & (missed < BACK)
+    good = found & again & (missed < BACK)
     if good.sum() < max(FEWEST, AGREE * len(points)):
         return None
     matrix, agreed = cv2.estimateAffinePartial2D(
@@ -88,6 +90,15 @@ def _motion(old: NDArray[np.uint8], new: NDArray[np.uint8], scale: float) -> tup
     middle = complex((width - 1) / 2, (height - 1) / 2)
     turn = complex(matrix[0, 0], matrix[1, 0])
     return turn, (turn * middle + complex(matrix[0, 2], matrix[1, 2]) - middle) / scale
+
+
+def _followed(
+    old: NDArray[np.uint8], new: NDArray[np.uint8], points: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Where `points` [n,1,2] of one picture are in another, and which [n] were found."""
+    follow: Any = cv2.calcOpticalFlowPyrLK  # its types demand a place for the answer, which it makes itself
+    there, found, _ = follow(old, new, points, None, winSize=(15, 15), maxLevel=4)
+    return np.asarray(there, np.float32), np.asarray(found).ravel() > 0
 
 
 def _wanted(window: Sequence[_Step], centre: int, radius: int) -> tuple[complex, complex]:
