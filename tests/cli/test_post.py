@@ -182,6 +182,20 @@ def test_what_is_no_clip_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run(["post", str(odd), "-o", str(tmp_path / "out.mp4"), "--fps", "24"]) == 0
 
 
+def test_hdr_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "hdr.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=16)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.color_trc = 16
+        container.mux(
+            stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24"))
+        )
+        container.mux(stream.encode(None))
+    assert run(["post", str(path), "-o", str(tmp_path / "out.mp4"), "--deflicker"]) == 2
+    assert "is HDR (PQ), which post would flatten" in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mp4", 200, audio=True)
     command = [sys.executable, "-m", "filmwright.cli", "post", str(source), "-o", str(tmp_path / "out.mp4")]

@@ -72,6 +72,17 @@ def test_a_films_post_is_that_of_its_shots_and_changes_rate_and_size(film: Path)
     assert by_shot["c"].num_frames == -(-5 * 32 // rate)
 
 
+def test_a_films_own_size_and_rate_are_those_that_its_post_makes(film: Path) -> None:
+    common = "fps: 16\npost: [{retime: {fps: 24}}, {resize: {size: 256x256}}]"
+    film.write_text(film.read_text().replace("title: Four shots", f"title: Four shots\n{common}"))
+    opened = open_film(film)
+    cut = opened.cut()
+    assert (cut.width, cut.height, cut.fps) == (256, 256, 24)
+    assert (opened.drafts[0].request.width, opened.drafts[0].request.fps) == (128, 16)
+    assert (opened.outputs[0].width, opened.outputs[0].fps) == (256, 24)
+    assert cut.seconds == pytest.approx((9 + 4 + 5 - 2) / 16, abs=3 / 24)
+
+
 def test_a_shot_that_goes_on_leaves_out_the_shared_time_at_another_rate(film: Path) -> None:
     text = film.read_text().replace(", trim: [0.3125, 0.5625]", "")
     film.write_text(text.replace("title: Four shots", "title: Four shots\npost: [{retime: {fps: 24}}]"))

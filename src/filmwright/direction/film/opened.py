@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filmwright.direction.film.drafts import Draft, drafts_of
 from filmwright.direction.film.paths import inside
-from filmwright.direction.film.posting import posted, stages_of
+from filmwright.direction.film.posting import common_stages, posted, stages_of
 from filmwright.direction.film.read import Loc, Notes, Written, read_film
 from filmwright.direction.film.timing import cut_of
 from filmwright.spec.cut import Cut, Source
@@ -57,7 +57,8 @@ class OpenFilm:
         """The edit, of the rendered `sources` by shot, or of takes as they will be."""
         notes = Notes(self.written)
         unrendered = {name: posted(source_of(draft), self.post) for name, draft in self.selected().items()}
-        cut = cut_of(self.film, self.folder, {**unrendered, **(sources or {})}, notes)
+        common = common_stages(self.film, self.folder, notes)
+        cut = cut_of(self.film, self.folder, {**unrendered, **(sources or {})}, notes, common)
         notes.done()
         return cut
 
@@ -79,7 +80,7 @@ def open_film(path: Path | str) -> OpenFilm:
     _check_prefixes(film, drafts, notes)
     post = stages_of(film, folder, notes)
     selected = {draft.shot: posted(source_of(draft), post) for draft in drafts if draft.selected}
-    cut = cut_of(film, folder, selected, notes)
+    cut = cut_of(film, folder, selected, notes, common_stages(film, folder, notes))
     outputs = _outputs(film, path, cut, notes)
     notes.done()
     place = {name: n for n, name in enumerate(order)}

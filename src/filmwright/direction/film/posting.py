@@ -34,16 +34,21 @@ from filmwright.spec.post import (
     Stabilise,
 )
 
-__all__ = ["posted", "shape_of", "stages_of"]
+__all__ = ["common_stages", "posted", "shape_of", "stages_of"]
 
 ALONE = ("deflicker", "denoise", "stabilise")
 """Stages that need no words."""
 SIDES = (16, 8192)  # pixels
 
 
+def common_stages(film: Film, folder: Path, notes: Notes) -> tuple[PostStage, ...]:
+    """The stages of shots that name none; mistakes go to `notes`."""
+    return _stages(film.post or (), folder, ("post",), notes)
+
+
 def stages_of(film: Film, folder: Path, notes: Notes) -> dict[str, tuple[PostStage, ...]]:
     """The stages of each shot that has some; mistakes go to `notes`."""
-    common = _stages(film.post or (), folder, ("post",), notes)
+    common = common_stages(film, folder, notes)
     found: dict[str, tuple[PostStage, ...]] = {}
     for s, sequence in enumerate(film.sequences):
         for i, shot in enumerate(sequence.shots):

@@ -6,7 +6,8 @@ A shot's frames are known before it is rendered, so impossible trims and dissolv
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,21 +18,33 @@ from filmwright.media.post.cube import check_cube
 from filmwright.spec.cut import Cut, CutEvent, Grade, Join, Sound, Source, Title
 from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.film import Continues, EditEvent, Film, GradeWords, Look, Shot
+from filmwright.spec.post import PostShape, PostStage
 
 __all__ = ["cut_of", "grade_of"]
 
 SLACK = 0.5  # frames that a trim may be beyond a shot's end, since its seconds are rounded
 
 
-def cut_of(film: Film, folder: Path, sources: Mapping[str, Source], notes: Notes) -> Cut:
+def cut_of(
+    film: Film,
+    folder: Path,
+    sources: Mapping[str, Source],
+    notes: Notes,
+    post: Sequence[PostStage] = (),
+) -> Cut:
     """The cut of a film whose shots are `sources` by name; mistakes go to `notes`.
 
-    Rate and size are the film's own, else those of the first shot. A shot without a source, because it has mistakes
-    of its own, is left out.
+    Rate and size are the film's own, as `post` makes them, else those of the first shot. A shot without a source,
+    because it has mistakes of its own, is left out.
     """
     first = next((source for shot in film.shots if (source := sources.get(shot.id)) and not shot.still), None)
     fps = film.fps or (first.fps if first else 16)
     width, height = _size(film.size) if film.size else (first.width, first.height) if first else (0, 0)
+    shape = PostShape(num_frames=1, fps=Fraction(fps), width=width, height=height)
+    for stage in post:
+        shape = stage.shaped(shape)
+    fps = int(shape.fps) if film.fps else fps
+    width, height = (shape.width, shape.height) if film.size else (width, height)
     shots = {shot.id: shot for shot in film.shots}
     homes: dict[str, tuple[Loc, str | None]] = {
         shot.id: (("sequences", s, "shots", i), shot.look or sequence.look or film.look)

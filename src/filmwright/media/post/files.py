@@ -33,6 +33,7 @@ __all__ = ["Posted", "clip_shape", "post_file", "stream_video"]
 
 COPIED = {"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"}
 """What MP4 holds and players know."""
+HDR = {16: "PQ", 18: "HLG"}  # transfer functions, by their H.273 codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ def clip_shape(path: Path) -> PostShape:
     """A file's frames (about as many as it says), exact rate and size.
 
     Raises:
+        BadRequest: its pictures are HDR.
         MediaError: missing, broken, or without pictures.
     """
     try:
@@ -59,12 +61,18 @@ def clip_shape(path: Path) -> PostShape:
                 raise MediaError(f"cannot read {path}: it has no frame rate; encode it anew")
             seconds = Fraction(container.duration or 0, 1_000_000)
             size = stream.codec_context
+            if int(size.color_trc) in HDR:
+                raise BadRequest(
+                    f"{path} is HDR ({HDR[int(size.color_trc)]}), which post would flatten: give it in SDR"
+                )
             return PostShape(
                 num_frames=stream.frames or round(seconds * fps),
                 fps=Fraction(fps),
                 width=size.width,
                 height=size.height,
             )
+    except BadRequest:
+        raise  # it is a ValueError too
     except (OSError, ValueError, av.FFmpegError) as error:
         raise MediaError(f"cannot read {path}: it is missing, broken or no video; check the path") from error
 
@@ -93,7 +101,7 @@ def post_file(source: Path, target: Path, stages: Sequence[PostStage], *, on_eve
     """Writes `source` through `stages` to `target` (.mp4, H.264), whole or not at all.
 
     Raises:
-        BadRequest: a rate that is no whole number stays one, or both are one file.
+        BadRequest: a rate that is no whole number stays one, both are one file, or the clip is HDR.
         MediaError: the source cannot be read, or the target cannot be written.
     """
     check_output(target, suffixes=(".mp4",))

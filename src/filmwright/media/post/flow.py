@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -39,13 +40,16 @@ def flow_between(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> Flow:
 
 def fetched(frame: Frame, flow: Flow) -> NDArray[np.float32]:
     """The picture [H,W,3] whose pixel at x is that of `frame` at x + flow(x); edges are repeated."""
-    height, width = flow.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    found = cv2.remap(
-        frame.astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    at = flow + _places(*flow.shape[:2])
+    found = cv2.remap(frame.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float32)
+
+
+@lru_cache(maxsize=2)
+def _places(height: int, width: int) -> NDArray[np.float32]:
+    """(x, y) of each pixel, [H,W,2]."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return np.stack([x, y], axis=-1)
 
 
 def is_cut(old: Frame, new: Frame) -> bool:

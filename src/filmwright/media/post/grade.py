@@ -68,22 +68,34 @@ class _Table:
                 for c, table in enumerate(channels)
             ]
             return np.stack(picked, axis=-1)
-        strides = np.array([1, self.head.size, self.head.size**2], np.int32)
-        corner = base @ strides
-        # from the lowest corner to the highest along the axes in the order of their shares: four of eight corners
-        order = np.argsort(-part, axis=-1)
-        shares = np.take_along_axis(part, order, axis=-1)
-        weights = (
-            1 - shares[..., 0],
-            shares[..., 0] - shares[..., 1],
-            shares[..., 1] - shares[..., 2],
-            shares[..., 2],
-        )
-        result = self.values[corner] * weights[0][..., None]
-        for step in range(3):
-            corner = corner + strides[order[..., step]]
-            result += self.values[corner] * weights[step + 1][..., None]
-        return np.asarray(result, np.float32)
+        size = self.head.size
+        corner = base[..., 0] + size * base[..., 1] + (size * size) * base[..., 2]
+        red, green, blue = (np.ascontiguousarray(part[..., c]) for c in range(3))
+        most = np.maximum(np.maximum(red, green), blue)
+        least = np.minimum(np.minimum(red, green), blue)
+        middle = red + green + blue - most - least
+        # from the lowest corner to the highest, first along the axis of the greatest share, last along the least
+        which = (red >= green) * 4 + (green >= blue) * 2 + (red >= blue)
+        first, last_axis = _axes(size)
+        far = 1 + size + size * size
+        corners = (corner, corner + first[which], corner + (far - last_axis)[which], corner + far)
+        weights = (1 - most, most - middle, middle - least, least)
+        result = np.zeros_like(x)
+        for at, weight in zip(corners, weights, strict=True):
+            result += self.values.take(at, axis=0) * weight[..., None]
+        return result
+
+
+@lru_cache(maxsize=8)
+def _axes(size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """By the bits red >= green, green >= blue, red >= blue: strides of the axis with the greatest share and the least.
+
+    Two of the eight cannot be.
+    """
+    r, g, b = 1, size, size * size
+    first = (b, b, g, g, b, r, r, r)
+    last = (r, r, r, b, g, g, b, b)
+    return np.array(first, np.int32), np.array(last, np.int32)
 
 
 @lru_cache(maxsize=8)
