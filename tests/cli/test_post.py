@@ -217,7 +217,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "counts", [(128, 640), pytest.param((960, 9600), marks=pytest.mark.slow)], ids=["seconds", "minutes"]
+    "counts", [(96, 384), pytest.param((960, 9600), marks=pytest.mark.slow)], ids=["seconds", "minutes"]
 )
 def test_memory_does_not_grow_with_the_film(tmp_path: Path, counts: tuple[int, int]) -> None:
     """Tiny frames at 16 fps, one minute and ten in the slow case; a child each, since memory once had is kept."""

@@ -41,7 +41,8 @@ def flow_between(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> Flow:
 def fetched(frame: Frame, flow: Flow) -> NDArray[np.float32]:
     """The picture [H,W,3] whose pixel at x is that of `frame` at x + flow(x); edges are repeated."""
     at = flow + _places(*flow.shape[:2])
-    found = cv2.remap(frame.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    fetch: Any = cv2.remap  # its types demand a second map, which one of pairs does not have
+    found = fetch(frame.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float32)
 
 
