@@ -127,7 +127,9 @@ class StabiliseWords(Words):
     """Takes out a camera's shake."""
 
     seconds: float = Field(default=0.5, ge=0.05, le=2.0, description="Before and after, to compare with.")
-    crop: float = Field(default=0.08, ge=0.0, le=0.4, description="Share of each side that is given up.")
+    crop: float = Field(
+        default=0.08, ge=0.0, le=0.4, description="Share of width and of height that is given up."
+    )
 
 
 class RetimeWords(Words):
