@@ -58,7 +58,7 @@ def post(
             "--crop",
             min=0.0,
             max=0.4,
-            help="Share of each side that --stabilise gives up; 0.08 if not given.",
+            help="Share of width and height that --stabilise gives up; 0.08 if not given.",
         ),
     ] = None,
     fps: Annotated[

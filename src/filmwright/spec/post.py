@@ -72,7 +72,9 @@ class Denoise(_Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class Stabilise(_Stage):
-    """Takes shake out of a camera's way, against `seconds` before and after, giving up a share `crop` of width and height."""
+    """Takes shake out of a camera's way, against `seconds` before and after, at the cost of a share `crop` of width
+    and of height.
+    """
 
     name: ClassVar[str] = "stabilise"
     seconds: float = 0.5
