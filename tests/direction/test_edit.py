@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from filmwright.direction.edit.conform import conformed, fitted, joined, mixed, resized
 from filmwright.direction.edit.deliver import deliver
-from filmwright.direction.edit.grade import graded
 from filmwright.direction.edit.parts import parts_of
 from filmwright.direction.edit.titles import titled
 from filmwright.media.joining import join_videos
 from filmwright.media.lossless import LosslessWriter, stream_frames
+from filmwright.media.post.grade import graded
 from filmwright.media.sound import RATE, stream_sound
 from filmwright.media.video import VideoWriter, read_video
 from filmwright.spec.cut import Cut, CutEvent, Grade, Join, Sound, Source, Title

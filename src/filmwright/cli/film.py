@@ -181,7 +181,7 @@ def build(
             }
         )
         return
-    rendered = [name for name in built.made if not name.startswith("->")]
+    rendered = [name for name in built.made if not name.startswith("->") and " " not in name]
     typer.echo(f"{_many(len(rendered), 'take')} rendered, {_many(len(built.kept), 'result')} kept")
     for output in film.outputs if built.files else ():
         length = "" if output.kind == "poster" else f": {built.cut.seconds:.2f} s"
@@ -232,6 +232,7 @@ def takes(
     as_json: options.Json = False,
 ) -> None:
     """List a shot's takes, or add some."""
+    from filmwright.direction.build.graph import Take
     from filmwright.direction.build.status import states
     from filmwright.direction.build.store import Store
     from filmwright.direction.film.change import add_takes
@@ -244,7 +245,7 @@ def takes(
     store = Store()
     rows = []
     for state in states(opened, store):
-        if state.shot == shot:
+        if state.shot == shot and isinstance(state.result, Take):
             draft = next(d for d in opened.drafts if (d.shot, d.take) == (shot, state.take))
             node = state.result.node
             clip = str(store.blob_path(node.outputs["clip"])) if node else None

@@ -23,6 +23,7 @@ from filmwright.cli.film_exchange import film_app
 from filmwright.cli.generate import generate
 from filmwright.cli.models import models_app
 from filmwright.cli.plan import plan
+from filmwright.cli.post import post
 from filmwright.cli.resume import resume
 from filmwright.cli.timeline import timeline_app
 from filmwright.cli.train import train_app
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(check)
 app.command()(plan)
+app.command()(post)
 app.command()(resume)
 app.command()(evaluate)
 app.command()(deliver)

@@ -40,6 +40,7 @@ class Source:
     path: Path | None = None  # the frames without loss: FFV1 in Matroska; None while not rendered
     clip: Path | None = None  # the same as H.264 in MP4, for players and editors
     blob: str | None = None  # BLAKE3 (hex) of the file at `path`
+    rendered_fps: int | None = None  # the rate before post; None: `fps`
 
 
 @dataclass(frozen=True, kw_only=True)

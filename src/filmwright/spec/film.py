@@ -19,14 +19,20 @@ __all__ = [
     "Camera",
     "Cdl",
     "Continues",
+    "DeflickerWords",
     "Deliverable",
+    "DenoiseWords",
     "EditEvent",
     "Film",
     "GradeWords",
     "Look",
+    "PostWords",
+    "ResizeWords",
+    "RetimeWords",
     "Sequence",
     "Shot",
     "SoundFile",
+    "StabiliseWords",
     "TitleWords",
     "Transition",
     "film_schema",
@@ -104,6 +110,54 @@ class Brush(Words):
     points: tuple[tuple[int, float, float], ...] = Field(min_length=2)
 
 
+class DeflickerWords(Words):
+    """Evens out light that jumps from frame to frame."""
+
+    seconds: float = Field(default=0.5, ge=0.05, le=2.0, description="Before and after, to compare with.")
+    limit: float = Field(default=0.3, ge=0.0, le=1.0, description="Of a gain: 0.3 is up to 30 percent.")
+
+
+class DenoiseWords(Words):
+    """Averages each frame with its neighbours along the motion."""
+
+    strength: Fraction = 1.0
+
+
+class StabiliseWords(Words):
+    """Takes out a camera's shake."""
+
+    seconds: float = Field(default=0.5, ge=0.05, le=2.0, description="Before and after, to compare with.")
+    crop: float = Field(
+        default=0.08, ge=0.0, le=0.4, description="Share of width and of height that is given up."
+    )
+
+
+class RetimeWords(Words):
+    """Another frame rate at the same speed."""
+
+    fps: int = Field(ge=1, le=240)
+    method: Literal["flow", "blend", "nearest"] = "flow"
+
+
+class ResizeWords(Words):
+    """Another size, by Lanczos."""
+
+    size: Size
+    fit: Literal["fill", "pad", "stretch"] = "fill"
+    linear: bool = Field(default=False, description="Mixes linear light instead of code values.")
+
+
+class PostWords(Words):
+    """One stage of post."""
+
+    deflicker: DeflickerWords | None = None
+    denoise: DenoiseWords | None = None
+    stabilise: StabiliseWords | None = None
+    retime: RetimeWords | None = None
+    resize: ResizeWords | None = None
+    grade: GradeWords | None = None
+
+
 class Settings(Words):
     """How shots are made; a shot's own go before its film's."""
 
@@ -117,6 +171,9 @@ class Settings(Words):
     negative: str | None = Field(default=None, max_length=1000)
     loras: tuple[FilePath, ...] | None = Field(default=None, description="FILE.safetensors or FILE=WEIGHT.")
     cache: Fraction | None = Field(default=None, description="Save steps that change less; 0 is exact.")
+    post: tuple[str | PostWords, ...] | None = Field(
+        default=None, max_length=16, description="Stages after rendering, in order; [] for none."
+    )
 
 
 class Shot(Settings):

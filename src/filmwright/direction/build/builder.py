@@ -13,9 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from filmwright.direction.build.clock import BuildClock, Work, work_of_cut, work_of_request
+from filmwright.direction.build.clock import BuildClock, Work, work_of_cut, work_of_post, work_of_request
 from filmwright.direction.build.events import Counted, Made, Making, OnBuildEvent, Told, Waiting
-from filmwright.direction.build.graph import Result, Take, deliverable, name_of, rendered, take_of, takes_of
+from filmwright.direction.build.graph import (
+    Result,
+    Step,
+    Take,
+    deliverable,
+    name_of,
+    rendered,
+    steps_of,
+    take_of,
+    takes_of,
+)
 from filmwright.direction.build.places import check_place, is_delivered, outputs_in, put_in_place
 from filmwright.direction.build.seal import Seal, seal_of
 from filmwright.direction.build.store import Store
@@ -101,12 +111,13 @@ def build(
     chosen = [takes[name_of(draft)] for draft in wanted(film, only, all_takes=all_takes)]
     missing = [take for take in chosen if take.node is None]
     outputs = () if only is not None else film.outputs
-    if not missing:
+    steps = [step for take in run.to_post(chosen, only) for step in steps_of(take, film, store)]
+    if not missing and all(step.node for step in steps):
         cut = run.cut(takes)
         results = [(output, deliverable(film, cut, output, store, run.seal)) for output in outputs]
         if all(is_delivered(result.node, output, store) for output, result in results):
-            tell(Counted(to_make=0, kept=len(chosen) + len(results)))
-            everything: list[Result] = [*chosen, *(result for _, result in results)]
+            tell(Counted(to_make=0, kept=len(chosen) + len(steps) + len(results)))
+            everything: list[Result] = [*chosen, *steps, *(result for _, result in results)]
             store.note_use([result.node for result in everything if result.node])
             run.remember(everything)
             return Built(
@@ -119,7 +130,7 @@ def build(
         check_place(output)
     with store.in_use():
         try:
-            return run.all(takes, [take.draft for take in chosen], outputs)
+            return run.all(takes, [take.draft for take in chosen], outputs, only)
         except (KeyboardInterrupt, Cancelled) as error:
             raise Cancelled(
                 "cancelled; what is finished is kept, and the same command goes on from there"
@@ -146,13 +157,25 @@ class _Build:
         """The edit, of what is rendered."""
         selected = self.film.selected()
         return self.film.cut(
-            {shot: rendered(takes[name_of(draft)], self.store) for shot, draft in selected.items()}
+            {shot: rendered(takes[name_of(draft)], self.film, self.store) for shot, draft in selected.items()}
         )
 
-    def all(self, takes: dict[str, Take], drafts: list[Draft], outputs: tuple[Output, ...]) -> Built:
-        """Renders, conforms, delivers."""
+    def to_post(self, takes: list[Take], only: str | None) -> list[Take]:
+        """Those of them whose post a build makes: the selected ones, or that of one shot."""
+        return [take for take in takes if take.draft.selected and only in {None, take.draft.shot}]
+
+    def all(
+        self, takes: dict[str, Take], drafts: list[Draft], outputs: tuple[Output, ...], only: str | None
+    ) -> Built:
+        """Renders, posts, conforms, delivers."""
         pending = [draft for draft in drafts if takes[name_of(draft)].node is None]
         works: dict[str, Work] = {name_of(draft): work_of_request(draft.request) for draft in pending}
+        posting = [name_of(take.draft) for take in self.to_post([takes[name_of(d)] for d in drafts], only)]
+        there = 0
+        for step in (step for name in posting for step in steps_of(takes[name], self.film, self.store)):
+            if step.node is None:
+                works[step.name] = work_of_post(step.stage.name, step.shape)
+            there += 1
         planned = self.cut(takes)
         for output in outputs:
             result = deliverable(self.film, planned, output, self.store, self.seal)
@@ -161,13 +184,14 @@ class _Build:
                 self._check_seal(result.name, output)
         self.count = len(works)
         self.clock = BuildClock(works, self.store, self.tell)
-        self.tell(Counted(to_make=self.count, kept=len(drafts) + len(outputs) - self.count))
+        self.tell(Counted(to_make=self.count, kept=len(drafts) + there + len(outputs) - self.count))
         if pending:
             self._plan(pending)
         self._render(takes, pending)
+        steps = [step for name in posting for step in self._post(takes[name])]
         cut = self.cut(takes)
         results = [self._deliver(cut, output) for output in outputs]
-        everything: list[Result] = [*(takes[name_of(draft)] for draft in drafts), *results]
+        everything: list[Result] = [*(takes[name_of(draft)] for draft in drafts), *steps, *results]
         self.store.note_use([result.node for result in everything if result.node])
         self.remember(everything)
         return Built(
@@ -181,7 +205,11 @@ class _Build:
         """The film's nodes, beside those that it had and this build did not look at."""
         before = self.store.read_film(self.film.path)
         names = {name_of(draft) for draft in self.film.drafts}
-        kept = {name: key for name, key in before.items() if name in names or name.startswith("->")}
+        kept = {
+            name: key
+            for name, key in before.items()
+            if name.partition(" ")[0] in names or name.startswith("->")
+        }
         now = {result.name: result.key for result in results if result.key is not None}
         if {**kept, **now} != before:
             self.store.write_film(self.film.path, {**kept, **now})
@@ -281,6 +309,38 @@ class _Build:
     def _shared(self, name: str) -> None:
         self.clock.end(name, None)
         self.tell(Made(name=name, seconds=0.0, shared=True))
+
+    def _post(self, take: Take) -> list[Step]:
+        """All stages of a take's post that are not there, one after the other."""
+        index, told = 0, False
+        while index < len(steps := steps_of(take, self.film, self.store)):
+            step = steps[index]
+            if step.node is not None:
+                index, told = index + 1, False
+            elif not self._make(step, partial(self._post_one, step)):
+                if not told:
+                    self.tell(Waiting(name=step.name))
+                    told = True
+                time.sleep(PAUSE)
+        return list(steps)
+
+    def _post_one(self, step: Step, work: Path) -> None:
+        from filmwright.direction.build.finish import finish
+
+        assert step.key is not None
+        assert step.source is not None
+        total = step.stage.shaped(step.shape).num_frames
+        began = time.monotonic()
+        files = finish(
+            step.stage,
+            step.source,
+            step.shape,
+            work,
+            lambda done: self.clock.step(step.name, step.stage.name, done, total),
+        )
+        seconds = time.monotonic() - began
+        self.store.put(step.key, f"post.{step.stage.name}", step.inputs, files, seconds)
+        self.clock.end(step.name, seconds)
 
     def _deliver(self, cut: Cut, output: Output) -> Result:
         """Makes a deliverable, if it is not there, and puts it in its place."""

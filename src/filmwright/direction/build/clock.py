@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from filmwright.direction.build.events import BuildProgress, OnBuildEvent
 from filmwright.direction.build.store import Store
 from filmwright.direction.film.outputs import Output
+from filmwright.spec.post import PostShape
 from filmwright.spec.request import Request
 
-__all__ = ["BuildClock", "Work", "work_of_cut", "work_of_request"]
+__all__ = ["BuildClock", "Work", "work_of_cut", "work_of_post", "work_of_request"]
 
 SHARES = {"load": (0.0, 0.0), "encode": (0.0, 0.02), "denoise": (0.02, 0.85), "decode": (0.85, 1.0)}
 """Which part of a take each stage is, roughly: a bar needs no better."""
@@ -37,6 +38,11 @@ def work_of_cut(output: Output, num_frames: int) -> Work:
     """Pixels; each format has a pace of its own."""
     pace = "cut" if output.format == "h264" else f"cut {output.format}"
     return Work(pace=pace, units=float(output.width * output.height * num_frames))
+
+
+def work_of_post(stage: str, shape: PostShape) -> Work:
+    """Pixels that come in."""
+    return Work(pace=f"post.{stage}", units=float(shape.width * shape.height * shape.num_frames))
 
 
 class BuildClock:

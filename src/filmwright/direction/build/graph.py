@@ -16,20 +16,24 @@ from filmwright.direction.build.store import Node, Store, key_of
 from filmwright.direction.film.drafts import Draft, Need, completed
 from filmwright.direction.film.opened import OpenFilm, source_of
 from filmwright.direction.film.outputs import POSTER, Output
+from filmwright.direction.film.posting import posted, shape_of
 from filmwright.spec.cut import Cut, Source
 from filmwright.spec.errors import FilmwrightError
+from filmwright.spec.post import PostShape, PostStage
 from filmwright.spec.request import ImageRef, Request
 from filmwright.weights.hashes import hashes_of
 
 __all__ = [
     "PIXELS",
     "Result",
+    "Step",
     "Take",
     "deliverable",
     "differences",
     "name_of",
     "readable",
     "rendered",
+    "steps_of",
     "take_of",
     "takes_of",
 ]
@@ -57,6 +61,16 @@ class Take(Result):
     request: Request | None
     waits_for: tuple[str, ...] = ()  # shots
     clips: Mapping[str, tuple[Path, str]] = field(default_factory=dict)  # of the frames that it starts from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Result):
+    """A stage of post on a selected take, or on the step before it, whose frames are `source`."""
+
+    draft: Draft
+    stage: PostStage
+    shape: PostShape  # of what comes in
+    source: Path | None  # None while that is not made
 
 
 def name_of(draft: Draft) -> str:
@@ -129,18 +143,56 @@ def take_of(
     )
 
 
-def rendered(take: Take, store: Store) -> Source:
-    """What the cut knows of a take."""
-    source = source_of(take.draft)
-    if take.node is None or take.request is None:
+def steps_of(take: Take, film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[Step, ...]:
+    """The post of a take, in order; a step whose input is not made has no key."""
+    steps: list[Step] = []
+    node, shape = take.node, shape_of(source_of(take.draft))
+    names: dict[str, int] = {}
+    for stage in film.post.get(take.draft.shot, ()):
+        count = names[stage.name] = names.get(stage.name, 0) + 1
+        inputs: dict[str, Any] = {}
+        key = source = None
+        if node is not None:
+            blob = node.outputs["frames"]
+            inputs = {
+                "stage": f"post.{stage.name}",
+                "version": stage.version,
+                "parameters": stage.decides(),
+                "fps": str(shape.fps),
+                "input": blob.digest,
+            }
+            key, source = key_of(inputs), store.blob_path(blob)
+        node = store.find(key, thorough=thorough) if key else None
+        steps.append(
+            Step(
+                name=f"{take.name} {stage.name}" + (f" {count}" if count > 1 else ""),
+                key=key,
+                inputs=inputs,
+                node=node,
+                draft=take.draft,
+                stage=stage,
+                shape=shape,
+                source=source,
+            )
+        )
+        shape = stage.shaped(shape)
+    return tuple(steps)
+
+
+def rendered(take: Take, film: OpenFilm, store: Store) -> Source:
+    """What the cut knows of a take: what its post made of it, once all of it is there."""
+    source = posted(source_of(take.draft), film.post)
+    steps = steps_of(take, film, store)
+    node = steps[-1].node if steps else take.node
+    if node is None or take.request is None:
         return source
-    frames = take.node.outputs["frames"]
+    frames = node.outputs["frames"]
     return replace(
         source,
         prompt=take.request.prompt,
         digest=take.request.digest(),
         path=store.blob_path(frames),
-        clip=store.blob_path(take.node.outputs["clip"]),
+        clip=store.blob_path(node.outputs["clip"]),
         blob=frames.digest,
     )
 

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 from filmwright.direction.build.graph import (
     Result,
+    Step,
     Take,
     deliverable,
     differences,
     name_of,
     readable,
     rendered,
+    steps_of,
     takes_of,
 )
 from filmwright.direction.build.seal import seal_of
@@ -55,18 +57,21 @@ class State:
 
 
 def states(film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[State, ...]:
-    """The state of every take and deliverable; `thorough` reads every byte of them."""
+    """The state of every take, of its post, and of every deliverable; `thorough` reads every byte of them."""
     takes = takes_of(film, store, thorough=thorough)
     last = store.read_film(film.path)
-    found = [_state(take, store, last) for take in takes.values()]
+    found = []
+    for take in takes.values():
+        found.append(_state(take, store, last))
+        for step in steps_of(take, film, store, thorough=thorough) if take.draft.selected else ():
+            waits = () if step.key else (take.draft.shot,)
+            found.append(_state(step, store, last, waits_for=waits))
     selected = film.selected()
-    cut = film.cut({shot: rendered(takes[name_of(draft)], store) for shot, draft in selected.items()})
+    cut = film.cut({shot: rendered(takes[name_of(draft)], film, store) for shot, draft in selected.items()})
     seal = seal_of(film)
     for output in film.outputs:
         result = deliverable(film, cut, output, store, seal)
-        unready = [
-            shot for shot in dict.fromkeys(e.source.shot for e in cut.events) if not _ready(shot, takes, film)
-        ]
+        unready = dict.fromkeys(event.source.shot for event in cut.events if event.source.blob is None)
         found.append(_state(result, store, last, waits_for=tuple(unready)))
     return tuple(found)
 
@@ -87,19 +92,17 @@ def explain(film: OpenFilm, store: Store, shot: str) -> tuple[State, ...]:
     )
 
 
-def _ready(shot: str, takes: Mapping[str, Take], film: OpenFilm) -> bool:
-    return takes[name_of(film.selected()[shot])].node is not None
-
-
 def _state(result: Result, store: Store, last: Mapping[str, str], waits_for: tuple[str, ...] = ()) -> State:
     take = result if isinstance(result, Take) else None
+    draft = result.draft if isinstance(result, Take | Step) else None
     waits_for = take.waits_for if take is not None else waits_for
     before = store.recall(last[result.name]) if result.name in last else None
     reasons: list[Reason] = []
+    ready = "rendered" if take is not None else "finished"
     if waits_for:
         state: Literal["clean", "dirty", "missing", "damaged", "waits"] = "waits"
         reasons += [
-            Reason(what=shot, said=f"waits for shot {shot}, which is not rendered") for shot in waits_for
+            Reason(what=shot, said=f"waits for shot {shot}, which is not {ready}") for shot in waits_for
         ]
         if take is not None and before is not None:
             reasons += _request_reasons(take, before)
@@ -124,9 +127,9 @@ def _state(result: Result, store: Store, last: Mapping[str, str], waits_for: tup
         ]
     return State(
         name=result.name,
-        shot=take.draft.shot if take else None,
-        take=take.draft.take if take else None,
-        selected=take.draft.selected if take else True,
+        shot=draft.shot if draft else None,
+        take=draft.take if draft else None,
+        selected=draft.selected if draft else True,
         state=state,
         reasons=tuple(reasons),
         result=result,

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from filmwright.direction.edit.grade import graded
 from filmwright.direction.edit.titles import titled
 from filmwright.media.lossless import stream_frames
+from filmwright.media.post.grade import graded
 from filmwright.media.sound import RATE, sound_seconds, stream_sound
 from filmwright.spec.cut import Cut, CutEvent, Join, Sound
 from filmwright.spec.errors import MediaError

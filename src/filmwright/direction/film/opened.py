@@ -8,10 +8,12 @@ from pathlib import Path
 
 from filmwright.direction.film.drafts import Draft, drafts_of
 from filmwright.direction.film.outputs import Output, outputs_of
+from filmwright.direction.film.posting import common_stages, posted, stages_of
 from filmwright.direction.film.read import Loc, Notes, Written, read_film
 from filmwright.direction.film.timing import cut_of
 from filmwright.spec.cut import Cut, Source
 from filmwright.spec.film import Continues, Film, Shot
+from filmwright.spec.post import PostStage
 
 __all__ = ["OpenFilm", "Output", "open_film", "source_of"]
 
@@ -25,6 +27,7 @@ class OpenFilm:
     written: Written
     drafts: tuple[Draft, ...]  # all takes; a shot comes after those that it starts from
     outputs: tuple[Output, ...]
+    post: Mapping[str, tuple[PostStage, ...]]  # stages by shot, of those that have some
 
     @property
     def folder(self) -> Path:
@@ -38,8 +41,9 @@ class OpenFilm:
     def cut(self, sources: Mapping[str, Source] | None = None) -> Cut:
         """The edit, of the rendered `sources` by shot, or of takes as they will be."""
         notes = Notes(self.written)
-        unrendered = {name: source_of(draft) for name, draft in self.selected().items()}
-        cut = cut_of(self.film, self.folder, {**unrendered, **(sources or {})}, notes)
+        unrendered = {name: posted(source_of(draft), self.post) for name, draft in self.selected().items()}
+        common = common_stages(self.film, self.folder, notes)
+        cut = cut_of(self.film, self.folder, {**unrendered, **(sources or {})}, notes, common)
         notes.done()
         return cut
 
@@ -59,8 +63,9 @@ def open_film(path: Path | str) -> OpenFilm:
     order = _ordered(film, notes)
     drafts = drafts_of(film, folder, notes)
     _check_prefixes(film, drafts, notes)
-    selected = {draft.shot: source_of(draft) for draft in drafts if draft.selected}
-    cut = cut_of(film, folder, selected, notes)
+    post = stages_of(film, folder, notes)
+    selected = {draft.shot: posted(source_of(draft), post) for draft in drafts if draft.selected}
+    cut = cut_of(film, folder, selected, notes, common_stages(film, folder, notes))
     outputs = outputs_of(film, path, cut, notes)
     notes.done()
     place = {name: n for n, name in enumerate(order)}
@@ -70,11 +75,12 @@ def open_film(path: Path | str) -> OpenFilm:
         written=written,
         drafts=tuple(sorted(drafts, key=lambda draft: (place[draft.shot], draft.take))),
         outputs=outputs,
+        post=post,
     )
 
 
 def source_of(draft: Draft) -> Source:
-    """What is known of a take before it is rendered."""
+    """What is known of a take before it is rendered, and before its post."""
     request = draft.request
     return Source(
         shot=draft.shot,

@@ -29,6 +29,8 @@ MAX_NODES = 100_000  # an alias of an alias of an alias grows beyond all bounds
 Loc = tuple[str | int, ...]
 NUMBERS = {"int", "float", "constrained-int"}
 """The names that the types give numbers among alternatives."""
+UNIONS = {"Camera", "Continues", "PostWords"}
+"""Types that stand for a mapping where a name alone would do."""
 PATTERNS = {
     "^\\s*\\d": "write a frame, such as 24, or seconds, such as 1.5s",
     "^[a-z0-9]": "a name has small letters, digits, - and _, at most 40",
@@ -241,8 +243,8 @@ def _in_file(loc: Loc, written: Written) -> Loc | None:
             data = data[part]
         elif part == "[key]":
             continue
-        elif part in {"str", "constrained-str", *NUMBERS, "Camera", "Continues"}:
-            if (part in {"Camera", "Continues"}) != isinstance(data, dict):
+        elif part in {"str", "constrained-str", *NUMBERS, *UNIONS}:
+            if (part in UNIONS) != isinstance(data, dict):
                 return None
             continue
         elif not last:

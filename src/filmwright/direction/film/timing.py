@@ -6,31 +6,45 @@ A shot's frames are known before it is rendered, so impossible trims and dissolv
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
-from filmwright.direction.edit.cube import read_cube
 from filmwright.direction.film.paths import inside
 from filmwright.direction.film.read import Loc, Notes
 from filmwright.media.files import digest_file
+from filmwright.media.post.cube import check_cube
 from filmwright.spec.cut import Cut, CutEvent, Grade, Join, Sound, Source, Title
 from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.film import Continues, EditEvent, Film, GradeWords, Look, Shot
+from filmwright.spec.post import PostShape, PostStage
 
-__all__ = ["cut_of"]
+__all__ = ["cut_of", "grade_of"]
 
 SLACK = 0.5  # frames that a trim may be beyond a shot's end, since its seconds are rounded
 
 
-def cut_of(film: Film, folder: Path, sources: Mapping[str, Source], notes: Notes) -> Cut:
+def cut_of(
+    film: Film,
+    folder: Path,
+    sources: Mapping[str, Source],
+    notes: Notes,
+    post: Sequence[PostStage] = (),
+) -> Cut:
     """The cut of a film whose shots are `sources` by name; mistakes go to `notes`.
 
-    Rate and size are the film's own, else those of the first shot. A shot without a source, because it has mistakes
-    of its own, is left out.
+    Rate and size are the film's own, as `post` makes them, else those of the first shot. A shot without a source,
+    because it has mistakes of its own, is left out.
     """
     first = next((source for shot in film.shots if (source := sources.get(shot.id)) and not shot.still), None)
     fps = film.fps or (first.fps if first else 16)
     width, height = _size(film.size) if film.size else (first.width, first.height) if first else (0, 0)
+    shape = PostShape(num_frames=1, fps=Fraction(fps), width=width, height=height)
+    for stage in post:
+        shape = stage.shaped(shape)
+    fps = int(shape.fps) if film.fps else fps
+    width, height = (shape.width, shape.height) if film.size else (width, height)
     shots = {shot.id: shot for shot in film.shots}
     homes: dict[str, tuple[Loc, str | None]] = {
         shot.id: (("sequences", s, "shots", i), shot.look or sequence.look or film.look)
@@ -139,7 +153,10 @@ def _stretch(
 ) -> tuple[int, int] | None:
     """First source frame and how many. Untrimmed, a shot that goes on from the one before leaves out what both show."""
     if entry.trim is None:
-        return _shared(entry, before, shots), source.num_frames - _shared(entry, before, shots)
+        shared = _shared(entry, source, before, shots)
+        if shared >= source.num_frames:
+            shared = 0  # post left so few frames that it would not play at all
+        return shared, source.num_frames - shared
     start, end = (round(seconds * source.fps) for seconds in entry.trim)
     seconds = source.num_frames / source.fps
     if entry.trim[1] <= entry.trim[0]:
@@ -162,14 +179,18 @@ def _stretch(
     return None
 
 
-def _shared(entry: EditEvent, before: list[CutEvent], shots: Mapping[str, Shot]) -> int:
+def _shared(entry: EditEvent, source: Source, before: list[CutEvent], shots: Mapping[str, Shot]) -> int:
+    """Frames at a shot's start that the event before it has shown."""
     on = shots[entry.shot].continues
     on = Continues(shot=on) if isinstance(on, str) else on
     last = before[-1] if before else None
     if on is None or last is None or entry.transition is not None or last.source.shot != on.shot:
         return 0
     ended = last.source_start + last.num_source_frames == last.source.num_frames
-    return on.frames if ended else 0
+    if not ended:
+        return 0
+    # post may have changed the rate: those frames are left out whose time the shared ones take
+    return -(-on.frames * source.fps // (source.rendered_fps or source.fps))
 
 
 def _grade(
@@ -186,11 +207,12 @@ def _grade(
     look = film.looks.get(name or "", Look())
     for words, at in ((entry.grade, loc), (shot.grade, where), (look.grade, ("looks", name or ""))):
         if words is not None:
-            return _grade_of(words, folder, (*at, "grade"), notes)
+            return grade_of(words, folder, (*at, "grade"), notes)
     return Grade()
 
 
-def _grade_of(words: GradeWords, folder: Path, loc: Loc, notes: Notes) -> Grade:
+def grade_of(words: GradeWords, folder: Path, loc: Loc, notes: Notes) -> Grade:
+    """A grade of a film file with its table's digest; mistakes go to `notes`."""
     lut, digest = None, None
     if words.lut is not None:
         lut, digest = _file(folder, words.lut, (*loc, "lut"), notes)
@@ -198,7 +220,7 @@ def _grade_of(words: GradeWords, folder: Path, loc: Loc, notes: Notes) -> Grade:
             notes.add((*loc, "lut"), f"{words.lut} is no .cube file: give one")
         elif lut is not None:
             try:
-                read_cube(lut)
+                _check_table(lut, digest)
             except FilmwrightError as error:
                 notes.add((*loc, "lut"), str(error))
     if words.cdl is None:
@@ -214,6 +236,11 @@ def _grade_of(words: GradeWords, folder: Path, loc: Loc, notes: Notes) -> Grade:
         lut=lut,
         lut_digest=digest,
     )
+
+
+@lru_cache(maxsize=32)
+def _check_table(path: Path, digest: str | None) -> None:  # noqa: ARG001 (the digest keeps a changed file apart)
+    check_cube(path)
 
 
 def _titles(film: Film, folder: Path, fps: int, notes: Notes) -> tuple[Title, ...]:
