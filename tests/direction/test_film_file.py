@@ -210,7 +210,7 @@ TWO = (
         ("titles: [{text: late, at: 60}]\n", "8:27: this title begins after the film's end at 2.625 s"),
         ("edit: [{shot: a, grade: {lut: bad.cube}}]\n", "8:31: cannot read FOLDER/bad.cube: 1 rows, its size 2 needs 8"),
         ("titles: [{text: x, font: noise.wav}]\n", "8:26: noise.wav is no font: give a TrueType or OpenType file"),
-        ("edit: [{shot: a, grade: {lut: nan.cube}}]\n", "8:31: cannot read FOLDER/nan.cube: line 3 is out of range"),
+        ("edit: [{shot: a, grade: {lut: nan.cube}}]\n", "8:31: cannot read FOLDER/nan.cube:3:1: 1e9, which is out of range"),
         ("deliverables: [{path: ../film.mp4}]\n", "8:23: ../film.mp4 leaves the film's folder"),
         ("deliverables: [{path: out/film.mp4}]\n", "8:23: out/film.mp4 leaves the film's folder"),  # by a link
         ("deliverables: [{path: film.mov}]\n", "8:23: film.mov must end in .mp4 to hold h264: rename it"),
