@@ -8,6 +8,7 @@ has in use already, the frames, and the video encoder.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,9 +36,13 @@ __all__ = ["plan_for"]
 
 MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 # measured on a CPU: bytes that kernels and threads keep, a phase
-KERNELS = (20_000_000, 45_000_000, 90_000_000)
+KERNELS = (20_000_000, 45_000_000, 45_000_000)  # of Wan
+# of the pocket model, whose sums are small, and of the other families, whose libraries have a part in use already
+LIGHT_KERNELS = (9_000_000, 20_000_000, 40_000_000)
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
+SIGNING = 11_000_000  # bytes of what signs a file
+RUNNING = 42_000_000  # bytes of what a run imports and a plan alone does not, such as what signs a file
 COMPILER = 90_000_000  # bytes that compiling leaves in use, measured on a CPU
 # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
 POCKET_DENOISE = (2_100_000, 32_000)
@@ -80,7 +85,7 @@ def plan_for(
         needs = family_needs(request, device, weights)
         plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES[:2]]
     else:
-        plans = [_pocket_plan(request, device, weights, free, video)]
+        plans = [_pocket_plan(request, device, weights, base.bytes, free, video)]
     for index, plan in enumerate(plans):
         if plan.peak * MARGIN <= free:
             others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
@@ -207,7 +212,9 @@ def _family_plan(
     return _plan(request, device, needs.dtype, strategy, tuple(peaks), (encode, denoise, decode), free)
 
 
-def _pocket_plan(request: Request, device: str, weights: Path | None, free: int, video: int) -> Plan:
+def _pocket_plan(
+    request: Request, device: str, weights: Path | None, base: int, free: int, video: int
+) -> Plan:
     """The pocket model is small: its needs are lines through what a trace found, so that no run waits for one."""
     from filmwright.engine.pocket import DECODE_CHUNK
     from filmwright.models.vae import GROUP
@@ -227,7 +234,7 @@ def _pocket_plan(request: Request, device: str, weights: Path | None, free: int,
     shape = request.shape.latent(16)
     tokens = shape.num_frames * shape.height * shape.width // 4
     pixels = request.width * request.height * min(shape.num_frames, DECODE_CHUNK) * GROUP
-    base = _base(device) + wide * held
+    base += wide * held
     peaks = (
         base,
         base + wide * (POCKET_DENOISE[0] + POCKET_DENOISE[1] * tokens),
@@ -246,9 +253,8 @@ def _plan(
     free: int,
 ) -> Plan:
     if device == "cpu":
-        # the pocket model's sums are small, and the libraries of the other families have a part of it in use already
-        share = 1.0 if load_card(request.model).family == "wan" else 0.45
-        peaks = tuple(int(p + share * k) for p, k in zip(peaks, KERNELS, strict=True))
+        kernels = KERNELS if load_card(request.model).family == "wan" else LIGHT_KERNELS
+        peaks = tuple(p + k for p, k in zip(peaks, kernels, strict=True))
     phases = (
         Phase(name="encode", peak=peaks[0], seconds=seconds[0]),
         Phase(name="denoise", peak=peaks[1], seconds=seconds[1]),
@@ -274,7 +280,7 @@ def _video_bytes(request: Request, device: str, *, hold: bool) -> int:
 
 @lru_cache(maxsize=4)
 def _base(device: str) -> int:
-    """What was in use before anything was loaded."""
+    """What is in use before anything is loaded."""
     return resident(device)
 
 
@@ -291,13 +297,18 @@ class _Base:
         """Within, something may be traced, which brings torch's compiler along."""
         before = resident(self.device)
         yield
+        if resident(self.device) - before > READING:
+            give_back(self.device)  # what tracing has left behind: only the libraries stay
         more = max(resident(self.device) - before, 0)
         self.grown[self.device] = self.grown.get(self.device, 0) + more
 
     @property
     def bytes(self) -> int:
         """What a run begins with."""
-        return self.fresh + (0 if self.elsewhere else self.grown.get(self.device, 0))
+        if self.elsewhere:
+            return self.fresh + (RUNNING if self.device == "cpu" else 0)
+        signing = SIGNING if self.device == "cpu" and "c2pa" not in sys.modules else 0
+        return self.fresh + self.grown.get(self.device, 0) + signing
 
 
 @lru_cache(maxsize=4)
