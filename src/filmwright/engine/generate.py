@@ -26,7 +26,7 @@ from filmwright.engine.build_request import check_request
 from filmwright.engine.compiled import check_place
 from filmwright.engine.credentials import ClipSeal, credentials_for
 from filmwright.engine.journal import Journal, journal_of
-from filmwright.engine.memory import give_back, keep_exact, peak, start_peak
+from filmwright.engine.memory import give_back, keep_exact, leave_imported, peak, start_peak
 from filmwright.engine.parallel import agree, join
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
@@ -213,7 +213,7 @@ class _Run:
                 "other-weights",
                 f"the weights of {names} are not those of the earlier clip: the frames will differ",
             )
-        with torch.inference_mode():
+        with torch.inference_mode(), leave_imported():
             if not is_first():
                 self._follow(runner)
                 return make_sidecar(request, weights=runner.hashes, timings=self.clock.seconds)
