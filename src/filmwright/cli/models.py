@@ -170,7 +170,9 @@ def pick(
     plans = {}
     for name, request in requests.items():
         try:
-            plans[name] = plan_for(request, device=place, budget=budget, as_published=True, elsewhere=True)
+            plans[name] = plan_for(
+                request, device=place, budget=budget, as_published=True, elsewhere=True, lone=True
+            )
         except (DoesNotFit, WeightsError) as error:
             refused[name] = str(error)
     order = sorted(plans, key=lambda name: plans[name].seconds or 0.0)

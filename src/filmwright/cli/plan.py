@@ -66,7 +66,9 @@ def plan(
 
     place = pick_device(device)
     check_place(request, place)
-    made = plan_for(request, device=place, weights=weights, budget=budget, as_published=True, elsewhere=True)
+    made = plan_for(
+        request, device=place, weights=weights, budget=budget, as_published=True, elsewhere=True, lone=True
+    )
     if as_json:
         typer.echo(json.dumps(made.plain(), ensure_ascii=False))
         return

@@ -112,6 +112,7 @@ def generate_clip(
     memory: int | None = None,
     sign: bool = True,
     private: bool = False,
+    lone: bool = False,
 ) -> Clip:
     """Makes the clip of a request; with `path`, writes it there too (H.264 in MP4) with its sidecar beside it.
 
@@ -120,7 +121,7 @@ def generate_clip(
 
     `weights` is a folder to take instead of the model's own, `backbone` a pocket backbone that is loaded already.
     `memory` in bytes is what the run may come to use, of the whole process on a CPU, of the device on a GPU; what is
-    free if not given.
+    free if not given. A `lone` clip is the only one of its process: no net is kept for the next.
 
     Raises:
         DoesNotFit: it needs more memory than it may use; nothing was loaded.
@@ -134,7 +135,7 @@ def generate_clip(
     target = check_output(path, suffixes=(".mp4",)) if path is not None else None
     frames = np.empty((request.num_frames, request.height, request.width, 3), np.uint8)
     run = _Run(request, target, on_event, device, weights, sign=sign, private=private)
-    sidecar = run.make(frames, backbone=backbone, memory=memory)
+    sidecar = run.make(frames, backbone=backbone, memory=memory, lone=lone)
     seal = None if run.credentials is None else ClipSeal(credentials=run.credentials, sidecar=sidecar)
     return Clip(
         frames=frames, fps=request.fps, request=request, path=target, sidecar=sidecar.text(), seal=seal
@@ -154,6 +155,7 @@ def generate_file(
     private: bool = False,
     on_frames: OnFrames | None = None,
     clips: Mapping[str, tuple[Path, str]] | None = None,
+    lone: bool = False,
 ) -> Sidecar:
     """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
 
@@ -165,7 +167,7 @@ def generate_file(
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
     run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private, clips=clips)
-    return run.make(None, made_with=made_with, memory=memory)
+    return run.make(None, made_with=made_with, memory=memory, lone=lone)
 
 
 class _Run:
@@ -201,9 +203,10 @@ class _Run:
         backbone: Backbone | None = None,
         made_with: Mapping[str, str] | None = None,
         memory: int | None = None,
+        lone: bool = False,
     ) -> Sidecar:
         """Fills `frames` [T, H, W, 3], if they are to be held, and writes the file, if there is a target."""
-        runner = self._load(backbone, memory, hold=frames is not None)
+        runner = self._load(backbone, memory, hold=frames is not None, lone=lone)
         request = self.request
         for finding in runner.findings(request):
             self._warn(finding.code, finding.message)
@@ -235,14 +238,16 @@ class _Run:
             write_sidecar(sidecar_path(self.target), sidecar)
         return sidecar
 
-    def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool) -> Runner:
+    def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool, lone: bool) -> Runner:
         """The plan, and what it says to load."""
         request, weights = self.request, self.weights
         check_place(request, self.device)
         if backbone is not None:
             with self.clock.stage("load", 1):
                 return PocketRunner(backbone)
-        plan = plan_for(request, device=self.device, weights=weights, budget=memory, hold_frames=hold)
+        plan = plan_for(
+            request, device=self.device, weights=weights, budget=memory, hold_frames=hold, lone=lone
+        )
         self.clock.tell(Planned(plan=plan))
         if memory is not None:
             keep_exact()

@@ -219,7 +219,7 @@ def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, .
 
     most, chunks = traced()
     saved = 1.0
-    if suit(vae, folder.device):
+    if suit(vae, folder.device, folder.vae_dtype):
         # bands show what is in memory at once, and only the first of them is traced
         most, saved = traced()[0], BANDS
     more = max(shape[2] - 3, 0)
