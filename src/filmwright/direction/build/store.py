@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from filmwright.media.files import digest_file, say_os_error, write_atomic
 from filmwright.spec.errors import BadRequest, MediaError
-from filmwright.weights.places import home
+from filmwright.spec.home import home
 
 __all__ = ["Blob", "Node", "Store", "Swept", "key_of"]
 
