@@ -30,11 +30,11 @@ from filmwright.direction.timeline.match import match
 from filmwright.direction.timeline.timecode import Rate
 from filmwright.media.files import digest_file, replacing, write_atomic
 from filmwright.spec.errors import BadFilm, BadRequest, TimelineError, WeightsError
+from filmwright.weights.card import load_card
 
 __all__ = ["TakenOver", "copy_media", "edit_of_film", "media_name", "take_over"]
 
 SLOWEST, FASTEST = 0.1, 10.0  # of a film's edit
-GROUP = 4  # a shot has 4k+1 frames
 DIRECTIONS = {code: direction for direction, code in WIPES.items()}
 OWN = ("trim", "speed", "transition", "fade_in", "fade_out")  # keys of an entry that an editor decides
 
@@ -250,17 +250,19 @@ def _seconds(frames: int, fps: int) -> float:
 
 
 def _lengthen(film: OpenFilm, data: Any, longer: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """Gives shots the frames that they need; a shot has 4k+1."""
+    """Gives shots the frames that they need, or the next length that their model makes."""
     made: dict[str, int] = {}
-    scale = {event.source.shot: event.source for event in film.cut().events}
+    sources = {event.source.shot: event.source for event in film.cut().events}
+    drafts = film.selected()
     for sequence in data["sequences"]:
         for shot in sequence["shots"]:
             need = longer.get(shot["id"])
             if need is None:
                 continue
-            source = scale[shot["id"]]
-            more = math.ceil(sum(need) * source.fps / film.cut().fps)
-            frames = math.ceil((source.num_frames + more - 1) / GROUP) * GROUP + 1
+            source = sources[shot["id"]]
+            least = source.num_frames + math.ceil(sum(need) * source.fps / film.cut().fps)
+            lengths = load_card(drafts[shot["id"]].request.model).lengths
+            frames = next((length for length in lengths if length >= least), least)
             shot.pop("seconds", None)
             shot["frames"] = made[shot["id"]] = frames
     return made
