@@ -14,6 +14,7 @@ from PIL import Image
 from filmwright.cli.main import run
 from filmwright.direction.build.builder import build
 from filmwright.direction.build.events import Told
+from filmwright.direction.build.status import states
 from filmwright.direction.build.store import Store
 from filmwright.direction.film.opened import open_film
 from filmwright.media.video import read_video
@@ -170,6 +171,30 @@ def test_signing_is_left_out_where_it_is_not_wanted(film: Path) -> None:
     assert build(open_film(film)).made == ()
     assert (film.parent / "film.mp4").read_bytes() == signed
     assert run(["film", "build", str(film), "--no-sign", "--private"]) == 2
+
+
+def test_status_says_how_a_film_was_sealed(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def status() -> str:
+        capsys.readouterr()
+        assert run(["film", "status", str(film)]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    text = film.read_text()
+    assert status() == "clean      -> film.mp4"
+    film.write_text(f"{text}private: true\n")
+    assert status() == "dirty      -> film.mp4", "it names its words, and the film says that it must not"
+    film.write_text(text)
+    for option, word in (("--private", " (private)"), ("--no-sign", " (unsigned)")):
+        assert run(["film", "build", str(film), option]) == 0
+        assert status() == f"clean      -> film.mp4{word}"
+    film.write_text(text.replace("seconds: 0.125}", "seconds: 0.1875}"))
+    assert status() == "dirty      -> film.mp4 (unsigned)"
+    reasons = {reason.what for reason in states(open_film(film), Store())[-1].reasons}
+    assert reasons
+    assert not any(what.startswith("signed") for what in reasons), "the cut has changed, not the seal"
+    film.write_text(f"{text}private: true\n")
+    build(open_film(film))
+    assert status() == "clean      -> film.mp4", "as the film says"
 
 
 def test_a_film_that_is_signed_again_changes_nothing_before_it(film: Path) -> None:
