@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,9 +15,11 @@ import typer
 from PIL import Image
 
 from filmwright.cli import main
+from filmwright.cli.film_drawing import FilmDrawing
 from filmwright.cli.generate import output_paths
 from filmwright.cli.main import app, run
 from filmwright.cli.progress import Drawing, time_left
+from filmwright.direction.build.events import BuildProgress, Counted
 from filmwright.engine.build_request import build_request
 from filmwright.engine.sidecar import make_sidecar, write_sidecar
 from filmwright.spec.errors import WeightsError
@@ -204,6 +207,31 @@ def test_warnings_are_said_once(capsys: pytest.CaptureFixture[str]) -> None:
                 drawing(event)
         assert len(drawing.warnings) == 1
         assert capsys.readouterr().err.count("zeppelin") == (0 if quiet else 1)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_is_drawn_on_and_left_clean(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with Drawing(title="take 2, ", quiet=quiet) as drawing:
+        drawing(Started(stage="denoise", total=7))
+        drawing(Progress(stage="denoise", done=3, total=7, seconds_left=65.0))
+        drawing(Warned(code="unknown_words", message="the model does not know: zeppelin"))
+    drawn = screen.getvalue()
+    for said in ("take 2, denoising", "3/7", "1:05 left", "warning: the model does not know: zeppelin\n"):
+        assert (said in drawn) is not quiet
+    assert drawn.endswith("\x1b[2K") is not quiet, "the bar is wiped"
+    with FilmDrawing(quiet=quiet) as building:
+        building(Counted(to_make=2, kept=1))
+        building(BuildProgress(name="a#1", stage="denoise", share=0.5, seconds_left=65.0))
+    built = screen.getvalue().removeprefix(drawn)
+    for said in ("2 to make, 1 kept\n", "a#1: denoising", "50%", "1:05 left"):
+        assert (said in built) is not quiet
 
 
 def test_time_left() -> None:

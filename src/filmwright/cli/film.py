@@ -200,7 +200,8 @@ def status(file: File = DEFAULT, as_json: options.Json = False) -> None:
         return
     for state in found:
         mark = "*" if state.take is not None and state.selected else " "
-        typer.echo(f"{state.state:<8} {mark} {state.name}")
+        sealed = f" ({state.sealed})" if state.sealed else ""
+        typer.echo(f"{state.state:<8} {mark} {state.name}{sealed}")
 
 
 @film_app.command()
@@ -344,6 +345,7 @@ def _plain(state: State) -> dict[str, Any]:
         "take": state.take,
         "selected": state.selected,
         "state": state.state,
+        "sealed": state.sealed,
         "key": state.result.key,
         "reasons": [
             {"what": reason.what, "before": reason.before, "now": reason.now, "said": reason.line}

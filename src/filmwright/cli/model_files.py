@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from filmwright.cli import options
-from filmwright.cli.progress import time_left
+from filmwright.cli.progress import Bar, time_left
 from filmwright.spec.errors import BadRequest, Cancelled
 from filmwright.spec.plan import say_bytes
 
@@ -155,27 +154,28 @@ def _what(listing: HubListing, there: int, *, pinned: bool) -> str:
     return f"pulling {listing.hub} at {commit}: {len(listing.files)} files, {say_bytes(listing.bytes)}{kept}"
 
 
-class _Pulling:
+class _Pulling(Bar):
     """An `OnBytes` that draws a bar where stderr is a terminal, and says a line now and then where it is not."""
 
     def __init__(self, listing: HubListing, there: int, *, quiet: bool) -> None:
-        self.listing, self.there, self.quiet = listing, there, quiet
+        super().__init__(quiet=quiet)
+        self.listing, self.there = listing, there
         self.began, self.said, self.file = time.monotonic(), 0.0, ""
-        self._bar: rich.progress.Progress | None = None
-        self._task: rich.progress.TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._start("starting", self.listing.bytes, self.there)
+        return self
 
     def __call__(self, file: HubFile, done: int) -> None:
         """`done` bytes of all are there, the last of `file`."""
         now = time.monotonic()
         if file.name != self.file:
             self.file = file.name
-            if self._bar is not None and self._task is not None:
-                self._bar.update(self._task, description=file.name[-40:])
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done)
-        elif not self.quiet and now - self.said >= LINE_EVERY and now - self.began >= LINE_EVERY:
+            self._update(description=file.name[-40:])
+        self._update(completed=done)
+        if self._bar is None and now - self.said >= LINE_EVERY and now - self.began >= LINE_EVERY:
             self.said = now
-            typer.echo(self.line(done, now), err=True)
+            self._say(self.line(done, now))
 
     def line(self, done: int, now: float) -> str:
         """How far it is, how fast, and how long it will take."""
@@ -189,36 +189,10 @@ class _Pulling:
         ]
         return ", ".join(part for part in parts if part)
 
-    def __enter__(self) -> Self:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
+    def _columns(self) -> Iterable[rich.progress.ProgressColumn]:
+        from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._bar.add_task("starting", total=self.listing.bytes, completed=self.there)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        return DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
 
 
 def remove(

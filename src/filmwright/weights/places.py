@@ -25,7 +25,6 @@ __all__ = [
     "forget",
     "hashed",
     "hashed_file",
-    "home",
     "keep",
     "pickles_in",
     "place_of",
