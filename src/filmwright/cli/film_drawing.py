@@ -19,11 +19,12 @@ __all__ = ["FilmDrawing"]
 
 
 class FilmDrawing:
-    """An `OnBuildEvent` that draws on stderr where that is a terminal; a `quiet` one only collects warnings."""
+    """An `OnBuildEvent` that draws on stderr where that is a terminal; a `quiet` one only collects."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self.warnings: list[Told] = []
+        self.took: dict[str, float] = {}  # seconds of each result that this build made
         self._bar: rich.progress.Progress | None = None
         self._task: rich.progress.TaskID | None = None
 
@@ -43,6 +44,8 @@ class FilmDrawing:
             case BuildProgress(name=name, stage=stage, share=share, seconds_left=left):
                 self._update(f"{name}: {SAID.get(stage, 'cutting')}", share, left)
             case Made(name=name, seconds=seconds, shared=shared):
+                if not shared:
+                    self.took[name] = seconds
                 self._say(f"{name}: made by another build" if shared else f"{name}: {seconds:.1f} s")
             case Waiting(name=name):
                 self._say(f"{name}: another build makes it, waiting")
