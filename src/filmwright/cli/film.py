@@ -171,6 +171,7 @@ def build(
         _print(
             {
                 "made": built.made,
+                "took": {name: round(seconds, 3) for name, seconds in drawing.took.items()},
                 "kept": built.kept,
                 "files": [str(path) for path in built.files],
                 "seconds": built.cut.seconds,

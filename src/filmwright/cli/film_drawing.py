@@ -15,12 +15,23 @@ if TYPE_CHECKING:
 __all__ = ["FilmDrawing"]
 
 
+<<<<<<< HEAD
 class FilmDrawing(Bar):
     """An `OnBuildEvent` that draws a build; a quiet one only collects warnings."""
+=======
+class FilmDrawing:
+    """An `OnBuildEvent` that draws on stderr where that is a terminal; a `quiet` one only collects."""
+>>>>>>> bench-film
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet)
         self.warnings: list[Told] = []
+<<<<<<< HEAD
+=======
+        self.took: dict[str, float] = {}  # seconds of each result that this build made
+        self._bar: rich.progress.Progress | None = None
+        self._task: rich.progress.TaskID | None = None
+>>>>>>> bench-film
 
     def __call__(self, event: BuildEvent) -> None:
         """Draw one event."""
@@ -39,6 +50,8 @@ class FilmDrawing(Bar):
                 said = f"{name}: {SAID.get(stage, 'cutting')}"
                 self._update(description=said, completed=share, left=time_left(left))
             case Made(name=name, seconds=seconds, shared=shared):
+                if not shared:
+                    self.took[name] = seconds
                 self._say(f"{name}: made by another build" if shared else f"{name}: {seconds:.1f} s")
             case Waiting(name=name):
                 self._say(f"{name}: another build makes it, waiting")
