@@ -15,23 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["FilmDrawing"]
 
 
-<<<<<<< HEAD
 class FilmDrawing(Bar):
-    """An `OnBuildEvent` that draws a build; a quiet one only collects warnings."""
-=======
-class FilmDrawing:
-    """An `OnBuildEvent` that draws on stderr where that is a terminal; a `quiet` one only collects."""
->>>>>>> bench-film
+    """An `OnBuildEvent` that draws a build; a quiet one only collects."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet)
         self.warnings: list[Told] = []
-<<<<<<< HEAD
-=======
         self.took: dict[str, float] = {}  # seconds of each result that this build made
-        self._bar: rich.progress.Progress | None = None
-        self._task: rich.progress.TaskID | None = None
->>>>>>> bench-film
 
     def __call__(self, event: BuildEvent) -> None:
         """Draw one event."""
