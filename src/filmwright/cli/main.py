@@ -37,7 +37,9 @@ __all__ = ["app", "main", "run"]
 
 EXIT_CANCELLED = 130  # 128 + SIGINT, as shells count
 EXIT_PIPE = 141  # 128 + SIGPIPE
-GARBAGE = 100_000  # objects between two searches for cycles: the default of 700 is a fifth of the time of an import
+GARBAGE = (
+    100_000  # objects between two searches for cycles: the default of 700 is a fifth of the time of an import
+)
 
 app = typer.Typer(
     name="filmwright",

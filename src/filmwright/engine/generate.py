@@ -326,6 +326,9 @@ class _Run:
         with writer as video, ThreadPoolExecutor(1) as pool, self.clock.stage("decode", total) as step:
             writing: Future[None] | None = None
             for i, piece in enumerate(runner.decode(latents)):
+                if not len(piece):  # a strip that waits for the last one: no frame is whole yet
+                    step(i + 1, total)
+                    continue
                 if writing is not None:
                     writing.result()  # one piece waits, not many: an encoder may be slower than the net
                 digest.update(np.ascontiguousarray(piece).data)
