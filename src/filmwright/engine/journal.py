@@ -72,7 +72,7 @@ class Journal:
         return told
 
     def keep_latents(self, latents: Tensor, found: Mapping[str, Any] | None = None) -> None:
-        """Keeps what decoding starts from, and what was found on the way; the answers behind it are not needed any more."""
+        """Keeps what decoding starts from and what was found on the way; the answers behind it are needed no more."""
         self._write(LATENTS, latents, {FOUND: json.dumps(dict(found or {}))})
         if self.folder is not None and self.writes:  # the disk has taken them
             for index in range(self.calls):
