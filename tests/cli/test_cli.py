@@ -99,11 +99,32 @@ BAD = [
     (["train", "vae", "--data", ".", "--out", "run", "--batch", "0"], "--batch 0"),
     (["train", "vae", "--data", ".", "--out", "run", "--cooldown", "2"], "--cooldown 2"),
     (["train", "vae", "--data", ".", "--out", "run", "--device", "tpu"], "tpu"),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "-0.1"],
+        "--latent-noise -0.1 is out of range: from 0 to 1",
+    ),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "1.01"],
+        "--latent-noise 1.01 is out of range",
+    ),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "nan"],
+        "--latent-noise nan is out of range",
+    ),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "inf"],
+        "--latent-noise inf is out of range",
+    ),
+    (["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "0.3:0.1"], "--latent-noise"),
+    (["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "1..0"], "--latent-noise"),
+    (["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "much"], "--latent-noise"),
     (["train", "denoiser", "--data", "nowhere", "--out", "run"], "nowhere"),
     (["world", "shards", "--out", "x", "--part", "half"], "solo, duo, whole"),
     (["world", "shards", "--out", "x", "--count", "-1"], "-1 clips"),
     (["world", "shards", "--out", "x", "--frames", "32"], "29 and 33"),
 ]
+
+NOISE = [case for case in BAD if "--latent-noise" in case[0]]
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD)
@@ -119,7 +140,9 @@ def test_bad_input_is_one_line_and_code_2(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("arguments", "said"), [BAD[2], BAD[4], BAD[9], BAD[13], BAD[16], BAD[20]])
+@pytest.mark.parametrize(
+    ("arguments", "said"), [BAD[2], BAD[4], BAD[9], BAD[13], BAD[16], BAD[20], *NOISE[:1]]
+)
 def test_bad_input_never_loads_torch(arguments: list[str], said: str) -> None:
     _, err, code, heavy = traced(*arguments)
     assert code == 2

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import rich.progress
 
     from filmwright.weights.hub import HubFile, HubListing
+    from filmwright.weights.places import Place
 
 __all__ = ["add", "pull", "remove"]
 
@@ -113,16 +114,13 @@ def pull(
 ) -> None:
     """Download a model's weights from the hub; a pull that was stopped goes on where it stopped."""
     from filmwright.weights.card import load_card
-    from filmwright.weights.places import places
+    from filmwright.weights.places import over_its_base, places
     from filmwright.weights.pulling import already_pulled, bytes_there, default_folder, list_pull
     from filmwright.weights.pulling import pull as fetch
 
     card = load_card(name)
     if card.hub_lora is not None:
-        raise BadRequest(
-            f"{name!r} is published as LoRA files ({card.hub_lora}) over {card.base!r}: pull {card.base!r}, download "
-            f"a LoRA, and: filmwright models add FOLDER --as {name} --lora FILE"
-        )
+        raise BadRequest(f"{name!r} is not pulled as a whole: {over_its_base(card)}")
     if to is not None and to.exists() and not to.is_dir():
         raise BadRequest(f"--to {to} is not a folder")
     before = places().get(name)
@@ -220,9 +218,7 @@ def remove(
                 f"{place.path} was not pulled into Filmwright's own folder: remove {name!r} without --delete, and "
                 "delete its files by hand"
             )
-        lent = [
-            other for other, item in places().items() if other != name and _borrows(item.parts, place.path)
-        ]
+        lent = [other for other, item in places().items() if other != name and _borrows(item, place.path)]
         if lent:
             raise BadRequest(f"{', '.join(lent)} uses files of {name!r}: remove it first")
         count = sum((place.path / file).stat().st_size for file in names)
@@ -238,5 +234,6 @@ def remove(
         )
 
 
-def _borrows(parts: dict[str, Path], folder: Path) -> bool:
-    return any(part.is_relative_to(folder) for part in parts.values())
+def _borrows(place: Place, folder: Path) -> bool:
+    used = (*place.roots, *(lora.path for lora in place.loras))
+    return any(path.is_relative_to(folder) for path in used)

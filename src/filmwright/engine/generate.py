@@ -190,6 +190,7 @@ class _Run:
         self.device = join(device)  # several processes make one clip; the first of them speaks and writes
         self.clock = _Clock(on_event if is_first() else None, self.device)
         self.said: list[str] = []
+        self.proofs: dict[str, dict[str, float]] = {}
         self.sign, self.private = sign, private
         self.signed: SignedRecord | None = None
         self.credentials = credentials_for(
@@ -229,7 +230,7 @@ class _Run:
             weights=runner.hashes,
             timings=self.clock.seconds,
             memory=self.clock.peaks,
-            proofs=runner.proofs,
+            proofs=self.proofs,
             warnings=self.said,
             frames_digest=digest,
             signed=self.signed,
@@ -289,6 +290,8 @@ class _Run:
     def _denoise(self, runner: Runner, journal: Journal) -> Tensor:
         """Clean latents [1, c, t, h, w], from where the journal has come."""
         if (latents := journal.latents()) is not None:
+            found = journal.found()
+            self._say(found.get("proofs", {}), cold=found.get("cold", False))
             return latents
         request, clock = self.request, self.clock
         with clock.stage("encode", 1):
@@ -298,17 +301,23 @@ class _Run:
         steps = card.steps_of(request.num_frames, request.steps)
         with clock.stage("denoise", steps, before=min(journal.kept // card.calls, steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
-        for name, proof in runner.proofs.items():
+        cold = bool(request.cache and journal.kept)
+        self._say(runner.proofs, cold=cold)
+        del prepared
+        give_back(self.device)
+        journal.keep_latents(latents, {"proofs": self.proofs, "cold": cold})
+        return latents
+
+    def _say(self, proofs: Mapping[str, Mapping[str, float]], *, cold: bool) -> None:
+        """What the user should know of how the latents were made; `cold` that a cache lost what it had kept."""
+        self.proofs = {name: dict(proof) for name, proof in proofs.items()}
+        for name, proof in self.proofs.items():
             if proof.get("dropped"):
                 self._warn(
                     "dropped", f"{name} was dropped: it was {proof['difference']:.0%} off the exact result"
                 )
-        if request.cache and journal.kept:
+        if cold:
             self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
-        del prepared
-        give_back(self.device)
-        journal.keep_latents(latents)
-        return latents
 
     def _decode(self, runner: Runner, latents: Tensor, frames: NDArray[np.uint8] | None) -> str:
         """The digest of the frames; each piece is encoded to video while the next one is decoded."""
@@ -331,6 +340,9 @@ class _Run:
         with writer as video, ThreadPoolExecutor(1) as pool, self.clock.stage("decode", total) as step:
             writing: Future[None] | None = None
             for i, piece in enumerate(runner.decode(latents)):
+                if not len(piece):  # a strip that waits for the last one: no frame is whole yet
+                    step(i + 1, total)
+                    continue
                 if writing is not None:
                     writing.result()  # one piece waits, not many: an encoder may be slower than the net
                 digest.update(np.ascontiguousarray(piece).data)
