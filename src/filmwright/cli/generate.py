@@ -67,6 +67,7 @@ def generate(
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
+    attention: options.Attention = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +131,7 @@ def generate(
         controls=None if controls is None else controls_of(controls),
         quantize=quantize,
         compile=compile_,
+        attention=attention,
         base=earlier.request if earlier else None,
     )
     if out is None:

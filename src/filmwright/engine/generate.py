@@ -31,7 +31,14 @@ from filmwright.engine.parallel import agree, join
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
 from filmwright.engine.runs import RunRecord, folder_of
-from filmwright.engine.sidecar import Sidecar, SignedRecord, make_sidecar, sidecar_path, write_sidecar
+from filmwright.engine.sidecar import (
+    USELESS,
+    Sidecar,
+    SignedRecord,
+    make_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
 from filmwright.engine.workers import is_first
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
@@ -288,16 +295,14 @@ class _Run:
         request, clock = self.request, self.clock
         with clock.stage("encode", 1):
             prepared = runner.prepare(request)
+        self._tell_dropped(runner.proofs)
+        told = set(runner.proofs)
         give_back(self.device)
         card = load_card(request.model)
         steps = card.steps_of(request.num_frames, request.steps)
         with clock.stage("denoise", steps, before=min(journal.kept // card.calls, steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
-        for name, proof in runner.proofs.items():
-            if proof.get("dropped"):
-                self._warn(
-                    "dropped", f"{name} was dropped: it was {proof['difference']:.0%} off the exact result"
-                )
+        self._tell_dropped({name: proof for name, proof in runner.proofs.items() if name not in told})
         if request.cache and journal.kept:
             self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
         del prepared
@@ -341,6 +346,18 @@ class _Run:
                 writing.result()
         assert start == request.num_frames
         return digest.hexdigest()
+
+    def _tell_dropped(self, proofs: Mapping[str, Mapping[str, float]]) -> None:
+        """Says which of the inexact means were not used."""
+        for name, proof in proofs.items():
+            if proof.get("dropped"):
+                off = proof["difference"]
+                why = (
+                    f"it was {off:.0%} off the exact result"
+                    if off < USELESS
+                    else "it failed, or gave noise or no numbers"
+                )
+                self._warn("dropped", f"{name} was dropped: {why}")
 
     def _warn(self, code: str, message: str) -> None:
         self.said.append(message)
