@@ -212,6 +212,25 @@ def test_the_backend_is_part_of_what_a_clip_is_made_from(
     assert list(c["proofs"]) == ["attention blocks"]
     assert a["frames_digest"] == b["frames_digest"] != c["frames_digest"]
     assert a["request_digest"] == b["request_digest"] != c["request_digest"]
+    assert not b["warnings"]
+
+
+def test_a_clip_made_again_with_another_attention_says_so(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = ["--device", "cpu", "--weights", str(model), "--json", "-o"]
+    shot = ["generate", "a red ball", "--model", MODEL, "--size", "64x64", "--frames", "5", "--steps", "1"]
+    again = ["generate", "--from", str(tmp_path / "a.json")]
+    monkeypatch.setattr(attention, "preferred", lambda *_: ["blocks"])
+    assert run([*shot, *same, str(tmp_path / "a.mp4")]) == 0
+    monkeypatch.setattr(attention, "preferred", lambda *_: ["sdpa"])
+    assert run([*again, *same, str(tmp_path / "b.mp4")]) == 0
+    assert run([*again, "--attention", "sdpa", *same, str(tmp_path / "c.mp4")]) == 0
+    capsys.readouterr()
+    said = [json.loads((tmp_path / f"{name}.json").read_text())["warnings"] for name in "bc"]
+    assert len(said[0]) == 1
+    assert said[0][0].startswith("attention sdpa is used where the earlier clip had attention blocks")
+    assert said[1] == []  # it was asked for
 
 
 @pytest.mark.parametrize(

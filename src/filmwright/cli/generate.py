@@ -168,6 +168,7 @@ def generate(
             raise typer.Exit(code)
         return
     made_with = earlier.weights if earlier else None
+    proved = earlier.proofs if earlier and earlier.request.attention == first.attention else None
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         title = f"{index + 1}/{count} " if count > 1 else ""
@@ -179,6 +180,7 @@ def generate(
                 device=place,
                 weights=weights,
                 made_with=made_with,
+                proved=proved,
                 memory=budget,
                 sign=not no_sign,
                 private=private,

@@ -156,6 +156,7 @@ def generate_file(
     device: str = "cpu",
     weights: Path | None = None,
     made_with: Mapping[str, str] | None = None,
+    proved: Mapping[str, Mapping[str, float]] | None = None,
     memory: int | None = None,
     sign: bool = True,
     private: bool = False,
@@ -167,11 +168,13 @@ def generate_file(
     `clips` are, by the path of a picture or clip of the request, the clip that it is of and its title, for credentials.
 
     `on_frames` is given the frames piece by piece, in order, as they were before they were encoded. `made_with` are the
-    weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
+    weights' hashes of an earlier clip of this request, `proved` its proofs: if weights or attention are others now, a
+    warning says so.
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
     run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private, clips=clips)
+    run.proved = proved or {}
     return run.make(None, made_with=made_with, memory=memory)
 
 
@@ -197,6 +200,7 @@ class _Run:
         self.said: list[str] = []
         self.sign, self.private = sign, private
         self.signed: SignedRecord | None = None
+        self.proved: Mapping[str, Mapping[str, float]] = {}  # of an earlier clip of this request
         self.credentials = credentials_for(
             sign=sign and is_first(), private=private, warn=self._warn, clips=clips
         )
@@ -297,6 +301,13 @@ class _Run:
             prepared = runner.prepare(request)
         self._tell_dropped(runner.proofs)
         told = set(runner.proofs)
+        before, now = _attention(self.proved), _attention(runner.proofs)
+        if before and now and before != now:
+            self._warn(
+                "other-attention",
+                f"{now} is used where the earlier clip had {before}: the frames will differ a little; "
+                "--attention NAME says which is used",
+            )
         give_back(self.device)
         card = load_card(request.model)
         steps = card.steps_of(request.num_frames, request.steps)
@@ -362,6 +373,14 @@ class _Run:
     def _warn(self, code: str, message: str) -> None:
         self.said.append(message)
         self.clock.tell(Warned(code=code, message=message))
+
+
+def _attention(proofs: Mapping[str, Mapping[str, float]]) -> str | None:
+    """The attention that was used, if proofs tell."""
+    used = (
+        name for name, proof in proofs.items() if name.startswith("attention ") and not proof.get("dropped")
+    )
+    return next(used, None)
 
 
 class _Clock:
