@@ -67,6 +67,7 @@ def generate(
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
+    attention: options.Attention = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +131,7 @@ def generate(
         controls=None if controls is None else controls_of(controls),
         quantize=quantize,
         compile=compile_,
+        attention=attention,
         base=earlier.request if earlier else None,
     )
     if out is None:
@@ -166,6 +168,7 @@ def generate(
             raise typer.Exit(code)
         return
     made_with = earlier.weights if earlier else None
+    proved = earlier.proofs if earlier and earlier.request.attention == first.attention else None
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         title = f"{index + 1}/{count} " if count > 1 else ""
@@ -177,6 +180,7 @@ def generate(
                 device=place,
                 weights=weights,
                 made_with=made_with,
+                proved=proved,
                 memory=budget,
                 sign=not no_sign,
                 private=private,

@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "Aspect",
+    "Attention",
     "Camera",
     "Compile",
     "Controls",
@@ -66,5 +67,13 @@ Quantize = Annotated[
 Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Run the denoiser as compiled code.", show_default=False),
+]
+Attention = Annotated[
+    str | None,
+    typer.Option(
+        "--attention",
+        metavar="NAME",
+        help="What computes attention: auto, blocks, sdpa, flash2, flash3, flex or sage.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -31,7 +31,14 @@ from filmwright.engine.parallel import agree, join
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
 from filmwright.engine.runs import RunRecord, folder_of
-from filmwright.engine.sidecar import Sidecar, SignedRecord, make_sidecar, sidecar_path, write_sidecar
+from filmwright.engine.sidecar import (
+    USELESS,
+    Sidecar,
+    SignedRecord,
+    make_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
 from filmwright.engine.workers import is_first
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
@@ -150,6 +157,7 @@ def generate_file(
     device: str = "cpu",
     weights: Path | None = None,
     made_with: Mapping[str, str] | None = None,
+    proved: Mapping[str, Mapping[str, float]] | None = None,
     memory: int | None = None,
     sign: bool = True,
     private: bool = False,
@@ -162,11 +170,13 @@ def generate_file(
     `clips` are, by the path of a picture or clip of the request, the clip that it is of and its title, for credentials.
 
     `on_frames` is given the frames piece by piece, in order, as they were before they were encoded. `made_with` are the
-    weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
+    weights' hashes of an earlier clip of this request, `proved` its proofs: if weights or attention are others now, a
+    warning says so.
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
     run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private, clips=clips)
+    run.proved = proved or {}
     return run.make(None, made_with=made_with, memory=memory, lone=lone)
 
 
@@ -193,6 +203,7 @@ class _Run:
         self.proofs: dict[str, dict[str, float]] = {}
         self.sign, self.private = sign, private
         self.signed: SignedRecord | None = None
+        self.proved: Mapping[str, Mapping[str, float]] = {}  # of an earlier clip of this request
         self.credentials = credentials_for(
             sign=sign and is_first(), private=private, warn=self._warn, clips=clips
         )
@@ -296,6 +307,14 @@ class _Run:
         request, clock = self.request, self.clock
         with clock.stage("encode", 1):
             prepared = runner.prepare(request)
+        self._say(runner.proofs)
+        before, now = _attention(self.proved), _attention(runner.proofs)
+        if before and now and before != now:
+            self._warn(
+                "other-attention",
+                f"{now} is used where the earlier clip had {before}: the frames will differ a little; "
+                "--attention NAME says which is used",
+            )
         give_back(self.device)
         card = load_card(request.model)
         steps = card.steps_of(request.num_frames, request.steps)
@@ -308,14 +327,16 @@ class _Run:
         journal.keep_latents(latents, {"proofs": self.proofs, "cold": cold})
         return latents
 
-    def _say(self, proofs: Mapping[str, Mapping[str, float]], *, cold: bool) -> None:
-        """What the user should know of how the latents were made; `cold` that a cache lost what it had kept."""
+    def _say(self, proofs: Mapping[str, Mapping[str, float]], *, cold: bool = False) -> None:
+        """What the user should know of how the latents are made, once; `cold` that a cache lost what it had kept."""
+        new = [name for name in proofs if name not in self.proofs]
         self.proofs = {name: dict(proof) for name, proof in proofs.items()}
-        for name, proof in self.proofs.items():
-            if proof.get("dropped"):
-                self._warn(
-                    "dropped", f"{name} was dropped: it was {proof['difference']:.0%} off the exact result"
-                )
+        for name in new:
+            if proofs[name].get("dropped"):
+                off = proofs[name]["difference"]
+                far = f"it was {off:.0%} off the exact result"
+                why = far if off < USELESS else "it failed, or gave noise or no numbers"
+                self._warn("dropped", f"{name} was dropped: {why}")
         if cold:
             self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
 
@@ -362,6 +383,14 @@ class _Run:
     def _warn(self, code: str, message: str) -> None:
         self.said.append(message)
         self.clock.tell(Warned(code=code, message=message))
+
+
+def _attention(proofs: Mapping[str, Mapping[str, float]]) -> str | None:
+    """The attention that was used, if proofs tell."""
+    used = (
+        name for name, proof in proofs.items() if name.startswith("attention ") and not proof.get("dropped")
+    )
+    return next(used, None)
 
 
 class _Clock:

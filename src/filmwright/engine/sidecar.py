@@ -19,6 +19,7 @@ from filmwright.version import VERSION
 
 __all__ = [
     "SIDECAR_VERSION",
+    "USELESS",
     "Sidecar",
     "SignedRecord",
     "make_sidecar",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 SIDECAR_VERSION: Final = 1
+USELESS: Final = 10.0  # in proofs, the difference of what fails or gives no numbers
 MAX_BYTES = 10_000_000  # a sidecar has a few kilobytes; a larger file is something else
 DECIDING = ("torch", "numpy", "av")  # packages that pixels depend on
 

@@ -60,6 +60,7 @@ def wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work
     card = load_card(request.model)
     decides = (
         latent_shape(folder, request), request.guidance != 1, request.steps, request.quantize, request.compile,
+        request.attention,
         sorted(c.at for c in request.controls if isinstance(c, Keyframe)), (card.chunk, card.window, card.sink),
         folder.configs[0], folder.vae_config, folder.text.config, folder.device, folder.dtype, folder.vae_dtype,
         folder.first_frame_is_given, torch.__version__, _sources(),
@@ -146,8 +147,9 @@ def _traced(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
                 for module in net.modules():
                     if isinstance(module, QuantizedLinear):
                         module.fused = request.compile
-            if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
-                net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
+            # the kernels of a GPU and flex keep no scores, as the trace takes torch's own to do
+            if folder.device == "cpu" and request.attention != "flex":
+                net.attend = next(iter(candidates(folder.device, folder.dtype, request.attention).values()))
             return net
 
         past = past_for(load_card(request.model), shape[2])

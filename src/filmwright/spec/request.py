@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from filmwright.spec.backends import AttentionBackend
 from filmwright.spec.controls import (
     CameraPath,
     Control,
@@ -78,6 +79,7 @@ class Request(Frozen):
     )  # change below which a step is saved; 0: every step is exact
     quantize: Quantize = "none"
     compile: bool = False  # the denoiser's blocks as compiled code, whose last bits are others
+    attention: AttentionBackend = "auto"  # as above: each backend has last bits of its own
 
     @property
     def shape(self) -> VideoShape:
@@ -93,7 +95,8 @@ class Request(Frozen):
         whole = self.model_dump(mode="json")
         whole["controls"] = [without_defaults(control) for control in whole["controls"]]
         whole["loras"] = [{k: v for k, v in lora.items() if k != "path"} for lora in whole["loras"]]
-        for name in ("loras", "cache", "quantize", "compile"):  # at their defaults: as before there were any
+        # at their defaults: as before there were any
+        for name in ("loras", "cache", "quantize", "compile", "attention"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 del whole[name]
         return hashlib.sha256(_compact(whole).encode()).hexdigest()
