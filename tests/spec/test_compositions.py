@@ -26,14 +26,16 @@ def everything() -> list[Composition]:
             cache=cache,
             compiled=compiled,
             compiler=compiler,
+            cuda_graphs=graphs,
             lora=lora,
             sharing=sharing,
         )
-        for family, place, nets, mode, cache, compiled, compiler, lora, sharing in product(
+        for family, place, nets, mode, cache, compiled, compiler, graphs, lora, sharing in product(
             ("wan", "pocket"),
             PLACES,
             ("held", "staged", "streamed"),
             QUANTIZE,
+            (False, True),
             (False, True),
             (False, True),
             (False, True),
@@ -46,10 +48,11 @@ def everything() -> list[Composition]:
 def refused(run: Composition) -> bool:
     """The table, in the words of the documentation."""
     return (
-        (run.family == "pocket" and (run.quantize != "none" or run.compiled or run.cache))
+        (run.family == "pocket" and (run.quantize != "none" or run.compiled or run.cache or run.cuda_graphs))
         or (run.quantize == "fp8-dynamic" and (run.capability is None or run.capability < FP8_CAPABILITY))
         or (run.compiled and not run.compiler)
-        or (run.sharing > 1 and (run.cache or run.compiled))
+        or (run.sharing > 1 and (run.compiled or run.cuda_graphs))
+        or (run.cuda_graphs and (run.device == "cpu" or run.cache or run.nets == "streamed"))
         or (run.lora == "whole" and (run.nets == "streamed" or run.quantize != "none"))
     )
 
@@ -64,12 +67,13 @@ def test_what_is_refused_is_what_the_table_says_and_says_the_remedy() -> None:
             assert "\n" not in reason
             assert any(word in reason for word in ("leave", "take fp8", "do", "quick")), reason
     assert set(counts) == {True, False}
-    assert counts.total() == 2 * 4 * 3 * 5 * 8 * 3 * 2
+    assert counts.total() == 2 * 4 * 3 * 5 * 16 * 3 * 2
 
 
 def test_what_is_not_known_yet_refuses_nothing() -> None:
     assert refusal(Composition(quantize="fp8-dynamic")) is None
     assert refusal(Composition(quantize="fp8-dynamic", compiled=True, cache=True)) is None
+    assert refusal(Composition(cuda_graphs=True, compiled=True)) is None
 
 
 def test_fp8_sums_name_the_gpu_that_they_need_and_the_one_that_is_there() -> None:

@@ -60,13 +60,15 @@ def generate(
         ),
     ] = None,
     cache: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            metavar="CHANGE", help="Save steps that change less than this, such as 0.1; 0 is exact."
+            metavar="[tea:]CHANGE",
+            help="Save steps that change less than this, such as 0.1; tea:0.1 by TeaCache; 0 is exact.",
         ),
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
+    cuda_graphs: options.CudaGraphs = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +132,7 @@ def generate(
         controls=None if controls is None else controls_of(controls),
         quantize=quantize,
         compile=compile_,
+        cuda_graphs=cuda_graphs,
         base=earlier.request if earlier else None,
     )
     if out is None:

@@ -12,6 +12,7 @@ __all__ = [
     "Camera",
     "Compile",
     "Controls",
+    "CudaGraphs",
     "Device",
     "Frames",
     "Image",
@@ -66,5 +67,13 @@ Quantize = Annotated[
 Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Run the denoiser as compiled code.", show_default=False),
+]
+CudaGraphs = Annotated[
+    bool | None,
+    typer.Option(
+        "--cuda-graphs/--no-cuda-graphs",
+        help="Record the denoiser's passes on a GPU and play them again.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -30,6 +30,7 @@ def plan(
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
+    cuda_graphs: options.CudaGraphs = None,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -57,6 +58,7 @@ def plan(
         last_image=last_image,
         quantize=quantize,
         compile=compile_,
+        cuda_graphs=cuda_graphs,
         base=read_sidecar(again).request if again else None,
     )
 

@@ -33,9 +33,10 @@ class Options(TypedDict, total=False):
     last_image: Path | str
     camera: str
     loras: list[str | Path]
-    cache: float
+    cache: float | str
     quantize: Quantize
     compile: bool
+    cuda_graphs: bool
 
 
 def generate(

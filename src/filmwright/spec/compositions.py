@@ -1,4 +1,4 @@
-"""What can be asked for together: strategies, quantization, caches, compiled code, LoRAs, several processes.
+"""What can be asked for together: strategies, quantization, caches, compiled code, graphs, LoRAs, several processes.
 
 All that is not refused here works with all else, which tests hold.
 """
@@ -29,6 +29,7 @@ class Composition:
     cache: bool = False
     compiled: bool = False
     compiler: bool = True  # whether there is one
+    cuda_graphs: bool = False
     lora: Literal["none", "low rank", "whole"] = "none"  # whole: changes that have no low rank
     lora_name: str = "the LoRA"
     sharing: int = 1  # processes that share a pass's tokens
@@ -42,6 +43,7 @@ def composition(request: Request, family: str) -> Composition:
         quantize=request.quantize,
         cache=bool(request.cache),
         compiled=bool(request.compile),
+        cuda_graphs=bool(request.cuda_graphs),
     )
 
 
@@ -58,6 +60,8 @@ def refusal(run: Composition) -> str | None:
             return f"model {run.model!r} takes no --quantize: the models of the Wan family do"
         if run.compiled:
             return f"model {run.model!r} takes no --compile: the models of the Wan family do"
+        if run.cuda_graphs:
+            return f"model {run.model!r} takes no --cuda-graphs: the models of the Wan family do"
         if run.cache:
             why = (
                 "its steps are few and quick" if run.family == "pocket" else "the models of the Wan family do"
@@ -77,8 +81,8 @@ def refusal(run: Composition) -> str | None:
     if run.compiled and not run.compiler:
         needs = "Triton" if run.device == "cuda" else "a C++ compiler (g++ or clang++)"
         return f"--compile needs {needs}, which is not found: install it, or leave --compile out"
-    if run.sharing > 1 and run.cache:
-        return "--cache and tokens shared by several processes do not go together: leave one out"
+    if run.cuda_graphs and (reason := _ungraphed(run)) is not None:
+        return reason
     if run.sharing > 1 and run.compiled:
         return "--compile and tokens shared by several processes do not go together: leave one out"
     if run.lora == "whole" and run.nets == "streamed":
@@ -91,6 +95,22 @@ def refusal(run: Composition) -> str | None:
             f"{run.lora_name} as a whole, which weights of eight bits cannot take up: leave --quantize "
             "or this LoRA out"
         )
+    return None
+
+
+def _ungraphed(run: Composition) -> str | None:
+    """Why a run cannot be recorded as CUDA graphs."""
+    if run.device == "cpu":
+        return "--cuda-graphs needs an NVIDIA GPU, and this is a CPU: leave --cuda-graphs out"
+    if run.cache:
+        return "--cuda-graphs and --cache do not go together, since a graph has no choice of blocks: leave one out"
+    if run.nets == "streamed":
+        return (
+            "--cuda-graphs and blocks that are read as they are needed do not go together, since a graph knows its "
+            "weights by their place: give the run more memory (--memory), or leave --cuda-graphs out"
+        )
+    if run.sharing > 1:
+        return "--cuda-graphs and tokens shared by several processes do not go together: leave one out"
     return None
 
 
