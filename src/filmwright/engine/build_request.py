@@ -234,11 +234,14 @@ def parse_cache(asked: float | str) -> tuple[float, CacheBy]:
     Raises:
         BadRequest: not of that form.
     """
-    match = re.fullmatch(r"(?:(tea):)?([+-]?\d*\.?\d+)", str(asked)) if isinstance(asked, str) else None
-    if isinstance(asked, str) and match is None:
+    by, colon, number = str(asked).rpartition(":")
+    try:
+        change = float(number)
+    except ValueError:
+        change = math.nan
+    if math.isnan(change) or by != ("tea" if colon else ""):
         raise BadRequest(f"--cache {asked} is not understood: write 0.1, or tea:0.1 for TeaCache")
-    change = float(match[2] if match else asked)
-    return (change, "tea") if match and match[1] and change else (change, "first-block")
+    return change, "tea" if by and change else "first-block"
 
 
 def parse_lora(text: str) -> LoraRef:

@@ -180,9 +180,7 @@ def _wan_plan(
             base + one + works["denoise"].bytes,
             base + sizes["vae"] + decode,
         )
-    if (
-        request.cuda_graphs
-    ):  # a graph keeps what its pass takes, while the pass that it is held to takes as much
+    if request.cuda_graphs:  # one keeps what its pass takes while the exact pass of another takes as much
         peaks = (peaks[0], peaks[1] + works["denoise"].bytes, peaks[2])
     if request.compile and device == "cpu":
         peaks = (peaks[0], peaks[1] + COMPILER, peaks[2] + COMPILER)
