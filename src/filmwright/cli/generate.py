@@ -183,6 +183,7 @@ def generate(
                 memory=budget,
                 sign=not no_sign,
                 private=private,
+                lone=count == 1,
             )
         if not as_json and is_first():
             typer.echo(

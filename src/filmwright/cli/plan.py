@@ -68,7 +68,9 @@ def plan(
 
     place = pick_device(device)
     check_place(request, place)
-    made = plan_for(request, device=place, weights=weights, budget=budget, as_published=True, elsewhere=True)
+    made = plan_for(
+        request, device=place, weights=weights, budget=budget, as_published=True, elsewhere=True, lone=True
+    )
     check_place(request, place, nets=made.strategy.nets)
     if as_json:
         typer.echo(json.dumps(made.plain(), ensure_ascii=False))

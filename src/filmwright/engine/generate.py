@@ -112,6 +112,7 @@ def generate_clip(
     memory: int | None = None,
     sign: bool = True,
     private: bool = False,
+    lone: bool = False,
 ) -> Clip:
     """Makes the clip of a request; with `path`, writes it there too (H.264 in MP4) with its sidecar beside it.
 
@@ -120,7 +121,7 @@ def generate_clip(
 
     `weights` is a folder to take instead of the model's own, `backbone` a pocket backbone that is loaded already.
     `memory` in bytes is what the run may come to use, of the whole process on a CPU, of the device on a GPU; what is
-    free if not given.
+    free if not given. A `lone` clip is the only one of its process: no net is kept for the next.
 
     Raises:
         DoesNotFit: it needs more memory than it may use; nothing was loaded.
@@ -134,7 +135,7 @@ def generate_clip(
     target = check_output(path, suffixes=(".mp4",)) if path is not None else None
     frames = np.empty((request.num_frames, request.height, request.width, 3), np.uint8)
     run = _Run(request, target, on_event, device, weights, sign=sign, private=private)
-    sidecar = run.make(frames, backbone=backbone, memory=memory)
+    sidecar = run.make(frames, backbone=backbone, memory=memory, lone=lone)
     seal = None if run.credentials is None else ClipSeal(credentials=run.credentials, sidecar=sidecar)
     return Clip(
         frames=frames, fps=request.fps, request=request, path=target, sidecar=sidecar.text(), seal=seal
@@ -154,6 +155,7 @@ def generate_file(
     private: bool = False,
     on_frames: OnFrames | None = None,
     clips: Mapping[str, tuple[Path, str]] | None = None,
+    lone: bool = False,
 ) -> Sidecar:
     """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
 
@@ -165,7 +167,7 @@ def generate_file(
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
     run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private, clips=clips)
-    return run.make(None, made_with=made_with, memory=memory)
+    return run.make(None, made_with=made_with, memory=memory, lone=lone)
 
 
 class _Run:
@@ -188,6 +190,7 @@ class _Run:
         self.device = join(device)  # several processes make one clip; the first of them speaks and writes
         self.clock = _Clock(on_event if is_first() else None, self.device)
         self.said: list[str] = []
+        self.proofs: dict[str, dict[str, float]] = {}
         self.sign, self.private = sign, private
         self.signed: SignedRecord | None = None
         self.credentials = credentials_for(
@@ -201,9 +204,10 @@ class _Run:
         backbone: Backbone | None = None,
         made_with: Mapping[str, str] | None = None,
         memory: int | None = None,
+        lone: bool = False,
     ) -> Sidecar:
         """Fills `frames` [T, H, W, 3], if they are to be held, and writes the file, if there is a target."""
-        runner = self._load(backbone, memory, hold=frames is not None)
+        runner = self._load(backbone, memory, hold=frames is not None, lone=lone)
         request = self.request
         for finding in runner.findings(request):
             self._warn(finding.code, finding.message)
@@ -226,7 +230,7 @@ class _Run:
             weights=runner.hashes,
             timings=self.clock.seconds,
             memory=self.clock.peaks,
-            proofs=runner.proofs,
+            proofs=self.proofs,
             warnings=self.said,
             frames_digest=digest,
             signed=self.signed,
@@ -235,14 +239,16 @@ class _Run:
             write_sidecar(sidecar_path(self.target), sidecar)
         return sidecar
 
-    def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool) -> Runner:
+    def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool, lone: bool) -> Runner:
         """The plan, and what it says to load."""
         request, weights = self.request, self.weights
         check_place(request, self.device)
         if backbone is not None:
             with self.clock.stage("load", 1):
                 return PocketRunner(backbone)
-        plan = plan_for(request, device=self.device, weights=weights, budget=memory, hold_frames=hold)
+        plan = plan_for(
+            request, device=self.device, weights=weights, budget=memory, hold_frames=hold, lone=lone
+        )
         self.clock.tell(Planned(plan=plan))
         check_place(request, self.device, nets=plan.strategy.nets)
         if memory is not None:
@@ -285,6 +291,8 @@ class _Run:
     def _denoise(self, runner: Runner, journal: Journal) -> Tensor:
         """Clean latents [1, c, t, h, w], from where the journal has come."""
         if (latents := journal.latents()) is not None:
+            found = journal.found()
+            self._say(found.get("proofs", {}), cold=found.get("cold", False))
             return latents
         request, clock = self.request, self.clock
         with clock.stage("encode", 1):
@@ -294,17 +302,23 @@ class _Run:
         steps = card.steps_of(request.num_frames, request.steps)
         with clock.stage("denoise", steps, before=min(journal.kept // card.calls, steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
-        for name, proof in runner.proofs.items():
+        cold = bool(request.cache and journal.kept)
+        self._say(runner.proofs, cold=cold)
+        del prepared
+        give_back(self.device)
+        journal.keep_latents(latents, {"proofs": self.proofs, "cold": cold})
+        return latents
+
+    def _say(self, proofs: Mapping[str, Mapping[str, float]], *, cold: bool) -> None:
+        """What the user should know of how the latents were made; `cold` that a cache lost what it had kept."""
+        self.proofs = {name: dict(proof) for name, proof in proofs.items()}
+        for name, proof in self.proofs.items():
             if proof.get("dropped"):
                 self._warn(
                     "dropped", f"{name} was dropped: it was {proof['difference']:.0%} off the exact result"
                 )
-        if request.cache and journal.kept:
+        if cold:
             self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
-        del prepared
-        give_back(self.device)
-        journal.keep_latents(latents)
-        return latents
 
     def _decode(self, runner: Runner, latents: Tensor, frames: NDArray[np.uint8] | None) -> str:
         """The digest of the frames; each piece is encoded to video while the next one is decoded."""
@@ -327,6 +341,9 @@ class _Run:
         with writer as video, ThreadPoolExecutor(1) as pool, self.clock.stage("decode", total) as step:
             writing: Future[None] | None = None
             for i, piece in enumerate(runner.decode(latents)):
+                if not len(piece):  # a strip that waits for the last one: no frame is whole yet
+                    step(i + 1, total)
+                    continue
                 if writing is not None:
                     writing.result()  # one piece waits, not many: an encoder may be slower than the net
                 digest.update(np.ascontiguousarray(piece).data)

@@ -61,7 +61,10 @@ class GraphedPass:
     def _recorded(
         self, net: WanTransformer, x: Tensor, levels: Tensor, context: Context, form: tuple[object, ...]
     ) -> Tensor:
-        """Records a graph on inputs that are all 0, so that what it gives for `x` shows whether it reads them anew."""
+        """Records a graph on inputs that are all 0, so that what it gives for `x` shows whether it reads them anew.
+
+        The exact pass comes first: what a net keeps between passes must not lie in a graph's memory.
+        """
         self._graph = None  # its memory is free for the next one
         exact: Tensor = net(x, levels, context)
         at, level = torch.zeros_like(x), torch.zeros_like(levels)

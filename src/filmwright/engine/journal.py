@@ -7,13 +7,14 @@ again from the start and is handed the answers that were kept, to the bit; from 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -24,6 +25,8 @@ from filmwright.engine.runs import LATENTS, LOCK, RECORD, RunRecord, folder_of, 
 from filmwright.spec.errors import BadRequest
 
 __all__ = ["Journal", "journal_of"]
+
+FOUND = "found"  # in the latents' header
 
 Tell = Callable[[str, str], None]
 """(code, message) of a warning."""
@@ -57,9 +60,20 @@ class Journal:
         """What decoding starts from, if the run has come so far."""
         return self._read(LATENTS)
 
-    def keep_latents(self, latents: Tensor) -> None:
-        """Keeps what decoding starts from; the answers behind it are not needed any more."""
-        self._write(LATENTS, latents)
+    def found(self) -> dict[str, Any]:
+        """What was found while these latents were made, as it was kept with them."""
+        if self.folder is None:
+            return {}
+        try:
+            with safe_open(self.folder / LATENTS, framework="pt") as file:
+                told: dict[str, Any] = json.loads((file.metadata() or {}).get(FOUND, "{}"))
+        except (SafetensorError, OSError, ValueError):
+            return {}
+        return told
+
+    def keep_latents(self, latents: Tensor, found: Mapping[str, Any] | None = None) -> None:
+        """Keeps what decoding starts from and what was found on the way; the answers behind it are needed no more."""
+        self._write(LATENTS, latents, {FOUND: json.dumps(dict(found or {}))})
         if self.folder is not None and self.writes:  # the disk has taken them
             for index in range(self.calls):
                 (self.folder / _answer(index)).unlink(missing_ok=True)
@@ -80,13 +94,13 @@ class Journal:
             return None
         return tensor
 
-    def _write(self, name: str, tensor: Tensor) -> None:
+    def _write(self, name: str, tensor: Tensor, note: dict[str, str] | None = None) -> None:
         """A disk that refuses ends the keeping, not the run."""
         if self.folder is None or not self.writes:
             return
         aside = self.folder / f".{name}"
         try:
-            save_file({"x": tensor.detach().cpu().contiguous()}, aside)
+            save_file({"x": tensor.detach().cpu().contiguous()}, aside, metadata=note)
             aside.replace(self.folder / name)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -95,7 +95,7 @@ class WanRunner:
         if not shown:
             return words, None, None
         pictures = [load_image(shown[at], request.width, request.height) for at in sorted(shown)]
-        vae = self._net("vae", self.folder.vae)
+        vae = self._net("vae encoder", partial(self.folder.vae, "encoder"))
         like = vae.conv1.weight
         as_pixels = [
             torch.tensor(p, device=like.device).permute(2, 0, 1)[None].to(like.dtype) / 127.5 - 1
@@ -303,8 +303,8 @@ class WanRunner:
 
     def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
         """Frames uint8 [n, H, W, 3], a latent frame at a time; none of them while all but the last strip are made."""
-        vae = self._net("vae", self.folder.vae)
-        pieces = latents.to(vae.conv1.weight.dtype).split(1, dim=2)
+        vae = self._net("vae decoder", partial(self.folder.vae, "decoder"))
+        pieces = latents.to(vae.conv2.weight.dtype).split(1, dim=2)
 
         def decoded(strip: Strip | None) -> Iterator[NDArray[np.uint8]]:
             memory: Memory = {}
