@@ -5,6 +5,7 @@ Which pairs are refused is enumerated in `tests/spec/test_compositions.py`; seve
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,19 +46,20 @@ def low_rank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def latents(
     model: Path,
     nets: str,
-    cache: float,
+    cache: float | str,
     lora: Path | None,
     dtype: torch.dtype,
     quantize: str = "none",
     compiled: bool = False,
     attention: str = "auto",
+    steps: int = 6,
 ) -> Tensor:
     request = build_request(
         "a red ball",
         model=MODEL,
         size=(64, 64),
         num_frames=5,
-        steps=6,
+        steps=steps,
         seed=2,
         cache=cache,
         loras=[] if lora is None else [f"{lora}=3"],
@@ -142,6 +144,25 @@ def test_backends_of_attention_go_with_compiled_code_as_it_says(
         latents(model, "held", 0.0, None, torch.float32, compiled=True, attention="flex")
     flex = latents(model, "streamed", 0.9, low_rank, torch.float32, "int8", attention="flex")
     assert relative(flex, latents(model, "held", 0.9, low_rank, torch.float32, "int8")) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("quantize", "compiled"),
+    [
+        ("none", False),
+        pytest.param(
+            "int8", True, marks=pytest.mark.skipif(not can_compile("cpu"), reason="needs a C++ compiler")
+        ),
+    ],
+)
+def test_tea_goes_with_all_of_them(
+    model: Path, low_rank: Path, quantize: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(load_card(MODEL).__dict__, "tea", (0.0,))  # this model has no published ones
+    run = partial(latents, dtype=torch.float32, quantize=quantize, compiled=compiled, steps=14)
+    held, streamed = (run(model, nets, "tea:0.9", low_rank) for nets in ("held", "streamed"))
+    assert torch.equal(held, streamed)
+    assert relative(held, run(model, "held", 0.0, low_rank)) > 1e-4
 
 
 def test_a_lora_without_low_rank_is_refused_where_blocks_are_streamed(model: Path, tmp_path: Path) -> None:

@@ -28,16 +28,18 @@ def everything() -> list[Composition]:
             cache=cache,
             compiled=compiled,
             compiler=compiler,
+            cuda_graphs=graphs,
             lora=lora,
             sharing=sharing,
             attention=backend[0],
             installed=backend[1],
         )
-        for family, place, nets, mode, cache, compiled, compiler, lora, sharing, backend in product(
+        for family, place, nets, mode, cache, compiled, compiler, graphs, lora, sharing, backend in product(
             ("wan", "pocket"),
             PLACES,
             ("held", "staged", "streamed"),
             QUANTIZE,
+            (False, True),
             (False, True),
             (False, True),
             (False, True),
@@ -53,7 +55,13 @@ def refused(run: Composition) -> bool:
     return (
         (
             run.family == "pocket"
-            and (run.quantize != "none" or run.compiled or run.cache or run.attention != "auto")
+            and (
+                run.quantize != "none"
+                or run.compiled
+                or run.cache
+                or run.cuda_graphs
+                or run.attention != "auto"
+            )
         )
         or not run.installed
         or (run.attention in ("flash2", "flash3", "sage") and run.device == "cpu")
@@ -61,7 +69,8 @@ def refused(run: Composition) -> bool:
         or (run.attention == "flex" and (run.compiled or not run.compiler))
         or (run.quantize == "fp8-dynamic" and (run.capability is None or run.capability < FP8_CAPABILITY))
         or (run.compiled and not run.compiler)
-        or (run.sharing > 1 and (run.cache or run.compiled))
+        or (run.sharing > 1 and (run.compiled or run.cuda_graphs))
+        or (run.cuda_graphs and (run.device == "cpu" or run.cache or run.nets == "streamed"))
         or (run.lora == "whole" and (run.nets == "streamed" or run.quantize != "none"))
     )
 
@@ -76,12 +85,13 @@ def test_what_is_refused_is_what_the_table_says_and_says_the_remedy() -> None:
             assert "\n" not in reason
             assert any(word in reason for word in ("leave", "take fp8", "do", "quick", "install it")), reason
     assert set(counts) == {True, False}
-    assert counts.total() == 2 * 4 * 3 * 5 * 8 * 3 * 2 * 8
+    assert counts.total() == 2 * 4 * 3 * 5 * 16 * 3 * 2 * 8
 
 
 def test_what_is_not_known_yet_refuses_nothing() -> None:
     assert refusal(Composition(quantize="fp8-dynamic")) is None
     assert refusal(Composition(quantize="fp8-dynamic", compiled=True, cache=True)) is None
+    assert refusal(Composition(cuda_graphs=True, compiled=True)) is None
 
 
 def test_a_backend_that_is_not_here_is_refused_with_what_to_install() -> None:

@@ -60,14 +60,16 @@ def generate(
         ),
     ] = None,
     cache: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            metavar="CHANGE", help="Save steps that change less than this, such as 0.1; 0 is exact."
+            metavar="[tea:]CHANGE",
+            help="Save steps that change less than this, such as 0.1; tea:0.1 by TeaCache; 0 is exact.",
         ),
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
     attention: options.Attention = None,
+    cuda_graphs: options.CudaGraphs = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -132,6 +134,7 @@ def generate(
         quantize=quantize,
         compile=compile_,
         attention=attention,
+        cuda_graphs=cuda_graphs,
         base=earlier.request if earlier else None,
     )
     if out is None:

@@ -13,6 +13,7 @@ __all__ = [
     "Camera",
     "Compile",
     "Controls",
+    "CudaGraphs",
     "Device",
     "Frames",
     "Image",
@@ -74,6 +75,14 @@ Attention = Annotated[
         "--attention",
         metavar="NAME",
         help="What computes attention: auto, blocks, sdpa, flash2, flash3, flex or sage.",
+    ),
+]
+CudaGraphs = Annotated[
+    bool | None,
+    typer.Option(
+        "--cuda-graphs/--no-cuda-graphs",
+        help="Record the denoiser's passes on a GPU and play them again.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

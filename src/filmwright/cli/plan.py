@@ -31,6 +31,7 @@ def plan(
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
     attention: options.Attention = None,
+    cuda_graphs: options.CudaGraphs = None,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -59,6 +60,7 @@ def plan(
         quantize=quantize,
         compile=compile_,
         attention=attention,
+        cuda_graphs=cuda_graphs,
         base=read_sidecar(again).request if again else None,
     )
 
@@ -71,6 +73,7 @@ def plan(
     made = plan_for(
         request, device=place, weights=weights, budget=budget, as_published=True, elsewhere=True, lone=True
     )
+    check_place(request, place, nets=made.strategy.nets)
     if as_json:
         typer.echo(json.dumps(made.plain(), ensure_ascii=False))
         return

@@ -34,10 +34,11 @@ class Options(TypedDict, total=False):
     last_image: Path | str
     camera: str
     loras: list[str | Path]
-    cache: float
+    cache: float | str
     quantize: Quantize
     compile: bool
     attention: AttentionBackend
+    cuda_graphs: bool
 
 
 def generate(

@@ -26,6 +26,7 @@ from filmwright.spec.compositions import check_together, composition
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import (
     QUANTIZE,
+    CacheBy,
     CameraPath,
     Control,
     ImageRef,
@@ -35,7 +36,7 @@ from filmwright.spec.request import (
 )
 from filmwright.spec.shapes import VideoShape
 from filmwright.spec.words import mentions
-from filmwright.weights.card import ModelCard, load_card
+from filmwright.weights.card import WAN, ModelCard, load_card
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -43,6 +44,7 @@ __all__ = [
     "build_request",
     "check_device",
     "check_request",
+    "parse_cache",
     "parse_lora",
     "parse_size",
     "size_for_aspect",
@@ -55,6 +57,7 @@ MAX_PROMPT_LETTERS = 1000
 NATIVE_TOLERANCE = 0.12  # how far, as a log ratio, a native size may be from the aspect asked for
 AREA_WEIGHT = 0.2  # how much a doubled area counts beside a doubled aspect, when no native size is near
 MAX_LORA_WEIGHT = 10
+NO_CACHE: tuple[float, CacheBy] = (0.0, "first-block")
 SEED_BITS = 31  # of a seed drawn for the user: short enough to be typed again
 
 
@@ -76,11 +79,12 @@ def build_request(
     last_image: Path | str | None = None,
     camera: str | None = None,
     loras: Iterable[str | Path] | None = None,
-    cache: float | None = None,
+    cache: float | str | None = None,
     controls: Iterable[Control] | Callable[[VideoShape], Iterable[Control]] | None = None,
     quantize: str | None = None,
     compile: bool | None = None,  # noqa: A002 (the field's name)
     attention: str | None = None,
+    cuda_graphs: bool | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -102,12 +106,13 @@ def build_request(
         last_image: the last frame.
         camera: a named camera move on the model's card; if None, the one that a new prompt names, if it names one.
         loras: LoRA files, each as PATH, PATH=WEIGHT or, for one of two experts, PATH=WEIGHT@high or @low.
-        cache: how little a step may change to be saved, 0 to 1; 0 is exact.
+        cache: how little a step may change to be saved, 0 to 1; 0 is exact. With "tea:" before it, by TeaCache.
         controls: keyframes, a camera path, a motion brush, a prefix; or what makes them once the clip's shape is known.
             One takes the place of the base's of its kind, a keyframe of the one at its frame.
         quantize: eight bits for the weights, a `spec.request.Quantize`; "none" is exact.
         compile: whether the denoiser's blocks run as compiled code.
         attention: what computes attention, a `spec.backends.AttentionBackend`; "auto" is the machine's best exact one.
+        cuda_graphs: whether the denoiser's passes are recorded as CUDA graphs.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -137,6 +142,9 @@ def build_request(
     given = () if controls is None else tuple(controls(shape) if callable(controls) else controls)
     placed = any(isinstance(control, CameraPath) for control in given)
     named = camera or (None if placed else _named_camera(prompt, card))
+    change, by = (
+        parse_cache(cache) if cache is not None else (base.cache, base.cache_by) if base else NO_CACHE
+    )
     request = Request.model_construct(  # checked next, in our words; then once more by the types
         model=card.name,
         prompt=_tidy(prompt if prompt is not None else base.prompt if base else ""),
@@ -153,10 +161,12 @@ def build_request(
         loras=(base.loras if base else ())
         if loras is None
         else tuple(parse_lora(str(text)) for text in loras),
-        cache=_given(cache, base.cache if base else 0.0),
+        cache=change,
+        cache_by=by,
         quantize=_given(quantize, str(base.quantize) if base else "none"),  # type: ignore[arg-type]
         compile=_given(compile, base.compile if base else False),
         attention=_given(attention, str(base.attention) if base else "auto"),  # type: ignore[arg-type]
+        cuda_graphs=_given(cuda_graphs, base.cuda_graphs if base else False),
     )
     check_request(request, card)
     try:
@@ -201,10 +211,7 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
         [n for n in ATTENTION_BACKENDS if n == request.attention or is_installed(n)],
     )
     check_together(replace(composition(request, card.family), installed=is_installed(request.attention)))
-    if not 0 <= request.cache <= 1:
-        raise BadRequest(
-            f"--cache {request.cache:g} is out of range: 0 is exact, 0.05 to 0.15 saves about half"
-        )
+    _check_cache(request, card)
 
 
 def check_device(device: str | None) -> None:
@@ -229,6 +236,22 @@ def parse_size(size: str) -> tuple[int, int]:
             f"size {size!r} is not understood: write it as width x height in pixels, such as 256x160"
         )
     return int(match[1]), int(match[2])
+
+
+def parse_cache(asked: float | str) -> tuple[float, CacheBy]:
+    """0.1 or "0.1", or "tea:0.1", as a change and what tells it; its range is not checked.
+
+    Raises:
+        BadRequest: not of that form.
+    """
+    by, colon, number = str(asked).rpartition(":")
+    try:
+        change = float(number)
+    except ValueError:
+        change = math.nan
+    if math.isnan(change) or by != ("tea" if colon else ""):
+        raise BadRequest(f"--cache {asked} is not understood: write 0.1, or tea:0.1 for TeaCache")
+    return change, "tea" if by and change else "first-block"
 
 
 def parse_lora(text: str) -> LoraRef:
@@ -344,6 +367,19 @@ def _check_text(what: str, text: str) -> None:
         raise BadRequest(
             f"the {what} is not valid text at letter {error.start + 1}: write it in UTF-8"
         ) from error
+
+
+def _check_cache(request: Request, card: ModelCard) -> None:
+    if not 0 <= request.cache <= 1:
+        raise BadRequest(
+            f"--cache {request.cache:g} is out of range: 0 is exact, 0.05 to 0.15 saves about half"
+        )
+    if request.cache and request.cache_by == "tea" and not card.tea:
+        known = ", ".join(name for name in WAN if load_card(name).tea)
+        raise BadRequest(
+            f"TeaCache has published no coefficients for model {card.name!r}, but for {known}: "
+            f"take --cache {request.cache:g}, which looks at the first block"
+        )
 
 
 def _check_loras(request: Request, card: ModelCard) -> None:

@@ -1,8 +1,8 @@
 """The denoiser's blocks as compiled code: one block is compiled, and all others run what came of it.
 
 Attention stays the kernel that has proved itself (`engine.attention`); the sums around it are fused. A GPU's kernels
-are tuned at the shape (`max-autotune-no-cudagraphs`). CUDA graphs would save the launching of kernels, which is nothing
-beside the seconds that a pass of these nets takes, and their tensors are overwritten by the next pass: none here.
+are tuned at the shape (`max-autotune-no-cudagraphs`). CUDA graphs are of whole passes, not of blocks; see
+`engine.graphs`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -39,8 +39,14 @@ def can_compile(device: str) -> bool:
     return find_spec("triton") is not None
 
 
-def check_place(request: Request, device: str, processes: int | None = None) -> None:
-    """See that a device, and this many processes (those that run if not given), can do what a request asks.
+def check_place(
+    request: Request,
+    device: str,
+    processes: int | None = None,
+    nets: Literal["held", "staged", "streamed"] = "held",
+) -> None:
+    """See that a device, and this many processes (those that run if not given), can do what a request asks, with
+    the nets in memory as a plan says.
 
     Raises:
         BadRequest: they cannot; nothing was loaded.
@@ -53,6 +59,7 @@ def check_place(request: Request, device: str, processes: int | None = None) -> 
         capability=torch.cuda.get_device_capability(device) if on_gpu else None,
         compiler=not (request.compile or NEEDS[request.attention].compiler) or can_compile(device),
         installed=is_installed(request.attention),
+        nets=nets,
         sharing=sharing(count, guided=request.guidance != 1),
     )
     check_together(run)

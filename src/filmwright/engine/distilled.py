@@ -38,6 +38,10 @@ def check_distilled(request: Request, card: ModelCard) -> None:
         raise BadRequest(
             f"model {card.name!r} takes no --compile: what each of its chunks sees is new to the compiler"
         )
+    if request.cuda_graphs and card.chunk is not None:
+        raise BadRequest(
+            f"model {card.name!r} takes no --cuda-graphs: each of its chunks sees more than the last"
+        )
 
 
 def distilled_findings(request: Request, card: ModelCard, *, sparse: bool) -> list[Finding]:

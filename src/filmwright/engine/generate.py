@@ -261,6 +261,7 @@ class _Run:
             request, device=self.device, weights=weights, budget=memory, hold_frames=hold, lone=lone
         )
         self.clock.tell(Planned(plan=plan))
+        check_place(request, self.device, nets=plan.strategy.nets)
         if memory is not None:
             keep_exact()
         with torch.inference_mode(), self.clock.stage("load", 1):

@@ -8,6 +8,7 @@ every frame's tokens for all heads, and for attention all tokens for a part of t
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -71,6 +72,12 @@ class Ulysses:
             return self._to_tokens(y)
 
         return shared
+
+    def total(self, numbers: Sequence[float]) -> list[float]:
+        """The sums of the numbers that the group's processes have, the same to the bit for all of them."""
+        found: list[Sequence[float]] = [()] * self.count
+        dist.all_gather_object(found, list(numbers), group=self.group)
+        return [sum(each) for each in zip(*found, strict=True)]
 
     def _to_heads(self, x: Tensor) -> Tensor:
         """[b, g, part, e] of all heads -> [b, g/p, n, e] of some, tokens in the order of processes."""

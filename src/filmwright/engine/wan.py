@@ -21,9 +21,8 @@ from filmwright.diffusion.schedules import with_given
 from filmwright.engine.parallel import Ulysses, team_for
 from filmwright.models.wan import Context, WanTransformer
 from filmwright.models.wan_vae import GROUP, WanVAE
-from filmwright.spec.compositions import Composition, check_together
 
-__all__ = ["Expert", "Given", "denoise_wan", "given_frames"]
+__all__ = ["Expert", "Given", "Pass", "denoise_wan", "given_frames"]
 
 Pass = Callable[[WanTransformer, Tensor, Tensor, Context], Tensor]
 """Net, latents, levels and context to a velocity."""
@@ -104,7 +103,7 @@ def denoise_wan(
     picture: Tensor | None = None,
     on_step: OnStep | None = None,
     through: Callable[[Denoise], Denoise] | None = None,
-    cache: Callable[[], Pass] | None = None,
+    passes: Callable[[Sequence[float]], Pass] | None = None,
 ) -> Tensor:
     """Clean latents [1, c, t, h, w].
 
@@ -120,19 +119,20 @@ def denoise_wan(
         picture: CLIP's tokens [1, m, d] for variants with an eye.
         on_step: is told after each step.
         through: the sampler is given `through(denoiser)`, or the denoiser itself.
-        cache: makes what runs the passes of one kind, such as a `FirstBlockCache`; the net itself runs them without.
+        passes: makes what runs the passes of one kind (an expert's, with or without the prompt) at these levels, such
+            as an `engine.cache.StepCache`; the net itself runs them without.
 
     Raises:
-        BadRequest: a cache where processes share tokens: they would come to different ends.
         ValueError: no experts, or experts that leave levels to nobody.
     """
     if not experts or experts[-1].down_to > 0:
         raise ValueError("the last expert must reach down to level 0")
     given = given or Given()
     team = team_for(guided=any(e.guidance != 1 for e in experts))
-    if cache is not None and team is not None and team.tokens is not None:
-        check_together(Composition(cache=True, sharing=team.tokens.size()))
     now: dict[int, tuple[WanTransformer, Context, Context | None, Pass, Pass]] = {}
+
+    def expert_at(level: float) -> int:
+        return next(i for i, e in enumerate(experts) if level >= e.down_to)
 
     def begun(index: int) -> tuple[WanTransformer, Context, Context | None, Pass, Pass]:
         if index not in now:
@@ -141,18 +141,19 @@ def denoise_wan(
             tokens = None if team is None else team.tokens
             net.share = None if tokens is None else Ulysses(tokens, net.config.heads)
             guided = experts[index].guidance != 1
+            own = [level for level in times[:-1] if expert_at(level) == index]
+            run, run_plain = (_exact if passes is None else passes(own) for _ in range(2))
             now[index] = (
                 net,
                 net.context(words, picture),
                 net.context(negative, picture) if guided else None,
-                cache() if cache else _exact,
-                cache() if cache else _exact,
+                run,
+                run_plain,
             )
         return now[index]
 
     def velocity(x: Tensor, levels: Tensor) -> Tensor:
-        level = float(levels.max())
-        index = next(i for i, e in enumerate(experts) if level >= e.down_to)
+        index = expert_at(float(levels.max()))
         net, prompted, unprompted, run, run_plain = begun(index)
         seen = x if given.channels is None else torch.cat([x, given.channels.to(x)], dim=1)
         seen = seen.to(net.patch_embedding.weight.dtype)

@@ -19,22 +19,24 @@ from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep, sampler_for
 from filmwright.diffusion.schedules import few_steps, timesteps
 from filmwright.engine.attention import choose_attention
-from filmwright.engine.cache import FirstBlockCache
+from filmwright.engine.cache import FirstBlockCache, StepCache, TeaCache
 from filmwright.engine.compiled import apart, compiled_run
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.distilled import distilled_findings
+from filmwright.engine.graphs import GraphedPass, GraphProof, recorder, worst
 from filmwright.engine.memory import give_back
 from filmwright.engine.proofs import prove_denoiser, prove_text
 from filmwright.engine.rollout import roll_out
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.engine.strips import joined
-from filmwright.engine.wan import Expert, Given, denoise_wan, given_frames
+from filmwright.engine.wan import Expert, Given, Pass, denoise_wan, given_frames
 from filmwright.media.image import load_image
 from filmwright.models.strips import Strip, strips_of
 from filmwright.models.wan import Attend, Context, WanTransformer, plainly
 from filmwright.models.wan_past import WanPast
 from filmwright.models.wan_vae import GROUP
 from filmwright.models.wan_vae_layers import Memory
+from filmwright.spec.compositions import Composition, check_together
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Keyframe, LoraRef, Request
@@ -159,11 +161,21 @@ class WanRunner:
         shift = card.shift or 1.0
         times = few_steps(card.levels, shift=shift) if card.levels else timesteps(request.steps, shift=shift)
         attend = self._attend
-        caches: list[FirstBlockCache] = []
+        caches: list[StepCache] = []
+        graphs: list[GraphProof] = []
+        capture = recorder(self.folder.device) if request.cuda_graphs else None
 
-        def cache() -> FirstBlockCache:
-            caches.append(FirstBlockCache(request.cache))
-            return caches[-1]
+        def passes(levels: Sequence[float]) -> Pass:
+            if capture is not None:
+                graphed = GraphedPass(capture)
+                graphs.append(graphed.proof)
+                return graphed
+            tea = request.cache_by == "tea"
+            cache: StepCache = (
+                TeaCache(request.cache, card.tea, levels) if tea else FirstBlockCache(request.cache)
+            )
+            caches.append(cache)
+            return cache
 
         with ExitStack() as stack:
             past = past_for(card, shape[2])
@@ -201,10 +213,12 @@ class WanRunner:
                 picture=tokens,
                 on_step=on_step,
                 through=through,
-                cache=cache if request.cache else None,
+                passes=passes if request.cache or request.cuda_graphs else None,
             )
         if caches:
             self.proofs["cache"] = _proof(caches)
+        if graphs:
+            self.proofs["CUDA graph"] = worst(graphs)
         return latents
 
     def _see(
@@ -263,6 +277,7 @@ class WanRunner:
             mode, compiled = proof.mode, proof.compiled
             give_back(self.folder.device)
         streamed = nets == "streamed"
+        check_together(Composition(nets=nets, cuda_graphs=request.cuda_graphs))
         load = self.folder.transformer_shell if streamed else self.folder.transformer
         net = self._net(f"transformer {index} {mode}", partial(load, index, mode), nets)
         net.attend = apart(attend) if compiled else attend
@@ -313,7 +328,7 @@ class WanRunner:
         yield from decoded(None) if len(strips) == 1 else joined(strips, decoded)
 
 
-def _proof(caches: Sequence[FirstBlockCache]) -> dict[str, float]:
+def _proof(caches: Sequence[StepCache]) -> dict[str, float]:
     """What caches have saved, and how far the first saved pass of the worst was from the exact one."""
     differences = [c.difference for c in caches if c.difference is not None]
     return {

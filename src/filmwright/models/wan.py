@@ -14,7 +14,7 @@ e features a head.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, cast
@@ -45,7 +45,12 @@ RunBlock = Callable[..., Tensor]
 
 
 class Reuse(Protocol):
-    """What may save a pass most of its blocks."""
+    """What may save a pass its blocks, all of them or all but the first."""
+
+    def before_first(self, tokens: Tensor, modulation: Tensor) -> Tensor | None:
+        """Tokens [b, n, d] before the first block and what levels do to it fp32 [b, f, 6, d] -> tokens after the last
+        block, or None: compute them.
+        """
 
     def after_first(self, before: Tensor, tokens: Tensor) -> Tensor | None:
         """Tokens [b, n, d] before and after the first block -> those after the last, or None: compute them."""
@@ -76,6 +81,9 @@ class Share(Protocol):
 
     def attend(self, attend: Attend) -> Attend:
         """Attention over all tokens, for callers that have their part of them."""
+
+    def total(self, numbers: Sequence[float]) -> list[float]:
+        """The sums of the numbers that the processes have, for all of them."""
 
 
 PATCH = (1, 2, 2)
@@ -363,7 +371,7 @@ class WanTransformer(nn.Module):
             x: noisy latents, with what they are conditioned on as further channels [b, c_in, t, h, w].
             levels: 0 clean to 1 noise, one for all [b, 1] or one a latent frame [b, t].
             context: as `context` gives it.
-            reuse: may save all blocks but the first.
+            reuse: may save all blocks, or all but the first.
             past: of the clip that `x` is a chunk of; what each layer is asked for is kept there.
         """
         grid = (x.shape[2], x.shape[3] // PATCH[1], x.shape[4] // PATCH[2])
@@ -390,7 +398,11 @@ class WanTransformer(nn.Module):
         reuse: Reuse | None,
         past: Past | None,
     ) -> Tensor:
-        """Tokens [b, n, d] through all blocks, or through the first if `reuse` knows the rest."""
+        """Tokens [b, n, d] through all blocks, or through as many as `reuse` leaves."""
+        if reuse is not None:
+            known = reuse.before_first(tokens, modulation)
+            if known is not None:
+                return known
         for index, (block, layer) in enumerate(zip(self.layers(), context, strict=True)):
             before = tokens
             attend_all = self._attend_all(index, past)

@@ -1,4 +1,4 @@
-"""What can be asked for together: strategies, quantization, caches, attention, compiled code, LoRAs, processes.
+"""What can be asked for together: strategies, quantization, caches, attention, compiled code, graphs, LoRAs, processes.
 
 All that is not refused here works with all else, which tests hold.
 """
@@ -32,6 +32,7 @@ class Composition:
     compiler: bool = True  # whether there is one
     attention: AttentionBackend = "auto"
     installed: bool = True  # whether that backend is
+    cuda_graphs: bool = False
     lora: Literal["none", "low rank", "whole"] = "none"  # whole: changes that have no low rank
     lora_name: str = "the LoRA"
     sharing: int = 1  # processes that share a pass's tokens
@@ -46,6 +47,7 @@ def composition(request: Request, family: str) -> Composition:
         cache=bool(request.cache),
         compiled=bool(request.compile),
         attention=request.attention,
+        cuda_graphs=bool(request.cuda_graphs),
     )
 
 
@@ -62,6 +64,8 @@ def refusal(run: Composition) -> str | None:
             return f"model {run.model!r} takes no --quantize: the models of the Wan family do"
         if run.compiled:
             return f"model {run.model!r} takes no --compile: the models of the Wan family do"
+        if run.cuda_graphs:
+            return f"model {run.model!r} takes no --cuda-graphs: the models of the Wan family do"
         if run.cache:
             why = (
                 "its steps are few and quick" if run.family == "pocket" else "the models of the Wan family do"
@@ -85,8 +89,8 @@ def refusal(run: Composition) -> str | None:
             )
     if run.compiled and not run.compiler:
         return f"--compile needs {_compiler(run)}, which is not found: install it, or leave --compile out"
-    if run.sharing > 1 and run.cache:
-        return "--cache and tokens shared by several processes do not go together: leave one out"
+    if run.cuda_graphs and (reason := _ungraphed(run)) is not None:
+        return reason
     if run.sharing > 1 and run.compiled:
         return "--compile and tokens shared by several processes do not go together: leave one out"
     if run.lora == "whole" and run.nets == "streamed":
@@ -125,6 +129,22 @@ def _attention_refusal(run: Composition) -> str | None:
 
 def _compiler(run: Composition) -> str:
     return "Triton" if run.device == "cuda" else "a C++ compiler (g++ or clang++)"
+
+
+def _ungraphed(run: Composition) -> str | None:
+    """Why a run cannot be recorded as CUDA graphs."""
+    if run.device == "cpu":
+        return "--cuda-graphs needs an NVIDIA GPU, and this is a CPU: leave --cuda-graphs out"
+    if run.cache:
+        return "--cuda-graphs and --cache do not go together, since a graph has no choice of blocks: leave one out"
+    if run.nets == "streamed":
+        return (
+            "--cuda-graphs and blocks that are read as they are needed do not go together, since a graph knows its "
+            "weights by their place: give the run more memory (--memory), or leave --cuda-graphs out"
+        )
+    if run.sharing > 1:
+        return "--cuda-graphs and tokens shared by several processes do not go together: leave one out"
+    return None
 
 
 def _dotted(capability: tuple[int, int]) -> str:

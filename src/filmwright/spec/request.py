@@ -27,6 +27,7 @@ from filmwright.spec.shapes import VideoShape
 
 __all__ = [
     "QUANTIZE",
+    "CacheBy",
     "CameraPath",
     "Control",
     "ImageRef",
@@ -46,6 +47,8 @@ REQUEST_VERSION: Literal[1] = 1
 Quantize = Literal["none", "int8", "int8-dynamic", "fp8", "fp8-dynamic"]
 """What the linear layers of a net's blocks are kept in; the dynamic ones also multiply in it."""
 QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
+CacheBy = Literal["first-block", "tea"]
+"""What tells a step cache how little a step changes: its first block, or its level alone (TeaCache)."""
 
 
 class LoraRef(Frozen):
@@ -77,9 +80,11 @@ class Request(Frozen):
     cache: float = Field(
         default=0.0, ge=0.0, le=1.0
     )  # change below which a step is saved; 0: every step is exact
+    cache_by: CacheBy = "first-block"
     quantize: Quantize = "none"
     compile: bool = False  # the denoiser's blocks as compiled code, whose last bits are others
     attention: AttentionBackend = "auto"  # as above: each backend has last bits of its own
+    cuda_graphs: bool = False  # the denoiser's passes recorded once and played again
 
     @property
     def shape(self) -> VideoShape:
@@ -96,7 +101,7 @@ class Request(Frozen):
         whole["controls"] = [without_defaults(control) for control in whole["controls"]]
         whole["loras"] = [{k: v for k, v in lora.items() if k != "path"} for lora in whole["loras"]]
         # at their defaults: as before there were any
-        for name in ("loras", "cache", "quantize", "compile", "attention"):
+        for name in ("loras", "cache", "cache_by", "quantize", "compile", "attention", "cuda_graphs"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 del whole[name]
         return hashlib.sha256(_compact(whole).encode()).hexdigest()

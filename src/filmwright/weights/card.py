@@ -104,6 +104,8 @@ class ModelCard(BaseModel):
     chunk: int | None = None
     window: int | None = None
     sink: int = 0
+    # of TeaCache, from the highest power down: how far its velocity moves when what levels do to a block does
+    tea: tuple[float, ...] = ()
     sampler: str
     samplers: tuple[str, ...]
     negative: str = ""  # what a clip should not show, where the request does not say
