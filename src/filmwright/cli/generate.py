@@ -67,6 +67,7 @@ def generate(
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
+    no_sound: options.NoSound = False,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +131,7 @@ def generate(
         controls=None if controls is None else controls_of(controls),
         quantize=quantize,
         compile=compile_,
+        sound=False if no_sound else None,
         base=earlier.request if earlier else None,
     )
     if out is None:
@@ -184,7 +186,7 @@ def generate(
         if not as_json and is_first():
             typer.echo(
                 f"{path}: {request.width}x{request.height}, {request.num_frames} frames, "
-                f"{request.shape.seconds:.2f} s, seed {request.seed}"
+                f"{request.shape.seconds:.2f} s{', with sound' if sidecar.sound else ''}, seed {request.seed}"
             )
         results.append(
             {
@@ -197,6 +199,7 @@ def generate(
                 "seconds": request.shape.seconds,
                 "seed": request.seed,
                 "request_digest": request.digest(),
+                "sound": sidecar.sound.model_dump() if sidecar.sound else None,
                 "signed": sidecar.signed.model_dump() if sidecar.signed else None,
                 "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
             }

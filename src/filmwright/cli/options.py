@@ -67,4 +67,7 @@ Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Run the denoiser as compiled code.", show_default=False),
 ]
+NoSound = Annotated[
+    bool, typer.Option("--no-sound", help="Leave out the sound that a model makes with the picture.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -30,6 +30,7 @@ def plan(
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
+    no_sound: options.NoSound = False,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -57,6 +58,7 @@ def plan(
         last_image=last_image,
         quantize=quantize,
         compile=compile_,
+        sound=False if no_sound else None,
         base=read_sidecar(again).request if again else None,
     )
 

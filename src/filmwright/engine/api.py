@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     cache: float
     quantize: Quantize
     compile: bool
+    sound: bool
 
 
 def generate(

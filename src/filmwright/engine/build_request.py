@@ -78,6 +78,7 @@ def build_request(
     controls: Iterable[Control] | Callable[[VideoShape], Iterable[Control]] | None = None,
     quantize: str | None = None,
     compile: bool | None = None,  # noqa: A002 (the field's name)
+    sound: bool | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -104,6 +105,7 @@ def build_request(
             One takes the place of the base's of its kind, a keyframe of the one at its frame.
         quantize: eight bits for the weights, a `spec.request.Quantize`; "none" is exact.
         compile: whether the denoiser's blocks run as compiled code.
+        sound: whether a model that makes sound with the picture gives it.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -152,6 +154,7 @@ def build_request(
         cache=_given(cache, base.cache if base else 0.0),
         quantize=_given(quantize, str(base.quantize) if base else "none"),  # type: ignore[arg-type]
         compile=_given(compile, base.compile if base else False),
+        sound=_given(sound, base.sound if base and card.sound else True),
     )
     check_request(request, card)
     try:
@@ -191,6 +194,8 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     _check_loras(request, card)
     check_name("quantization", request.quantize, QUANTIZE)
     check_together(composition(request, card.family))
+    if not request.sound and not card.sound:
+        raise BadRequest(f"model {card.name!r} makes no sound: leave --no-sound out")
     if not 0 <= request.cache <= 1:
         raise BadRequest(
             f"--cache {request.cache:g} is out of range: 0 is exact, 0.05 to 0.15 saves about half"

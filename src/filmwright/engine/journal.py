@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -23,10 +24,18 @@ from filmwright.diffusion.flow import Denoise
 from filmwright.engine.runs import LATENTS, LOCK, RECORD, RunRecord, folder_of, forget_old
 from filmwright.spec.errors import BadRequest
 
-__all__ = ["Journal", "journal_of"]
+__all__ = ["Journal", "Latents", "journal_of"]
 
 Tell = Callable[[str, str], None]
 """(code, message) of a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """What decoding starts from: the picture's [1, c, t, h, w], and the sound's where it is asked for."""
+
+    picture: Tensor
+    sound: Tensor | None = None
 
 
 class Journal:
@@ -43,23 +52,25 @@ class Journal:
         def answer(x: Tensor, levels: Tensor) -> Tensor:
             index, self.calls = self.calls, self.calls + 1
             if index < self.kept:
-                kept = self._read(_answer(index))
+                kept = self._read(_answer(index)).get("x")
                 if kept is not None and kept.shape == x.shape:
                     return kept.to(x.device)
                 self.kept = index  # damaged: from here on the denoiser answers
             v = denoise(x, levels)
-            self._write(_answer(index), v)
+            self._write(_answer(index), x=v)
             return v
 
         return answer
 
-    def latents(self) -> Tensor | None:
+    def latents(self) -> Latents | None:
         """What decoding starts from, if the run has come so far."""
-        return self._read(LATENTS)
+        kept = self._read(LATENTS)
+        return Latents(picture=kept["x"], sound=kept.get("sound")) if "x" in kept else None
 
-    def keep_latents(self, latents: Tensor) -> None:
+    def keep_latents(self, latents: Latents) -> None:
         """Keeps what decoding starts from; the answers behind it are not needed any more."""
-        self._write(LATENTS, latents)
+        sound = {} if latents.sound is None else {"sound": latents.sound}
+        self._write(LATENTS, x=latents.picture, **sound)
         if self.folder is not None and self.writes:  # the disk has taken them
             for index in range(self.calls):
                 (self.folder / _answer(index)).unlink(missing_ok=True)
@@ -70,23 +81,23 @@ class Journal:
             count += 1
         return count
 
-    def _read(self, name: str) -> Tensor | None:
+    def _read(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a file; none where it cannot be read."""
         if self.folder is None:
-            return None
+            return {}
         try:
             with safe_open(self.folder / name, framework="pt") as file:
-                tensor: Tensor = file.get_tensor("x")
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         except (SafetensorError, OSError):
-            return None
-        return tensor
+            return {}
 
-    def _write(self, name: str, tensor: Tensor) -> None:
+    def _write(self, name: str, **tensors: Tensor) -> None:
         """A disk that refuses ends the keeping, not the run."""
         if self.folder is None or not self.writes:
             return
         aside = self.folder / f".{name}"
         try:
-            save_file({"x": tensor.detach().cpu().contiguous()}, aside)
+            save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, aside)
             aside.replace(self.folder / name)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -83,7 +83,7 @@ def plan_for(
         from filmwright.engine.families_plan import family_needs
 
         needs = family_needs(request, device, weights)
-        plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES[:2]]
+        plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES]
     else:
         plans = [_pocket_plan(request, device, weights, base.bytes, free, video)]
     for index, plan in enumerate(plans):
@@ -194,22 +194,29 @@ def _wan_plan(
 def _family_plan(
     request: Request, needs: FamilyNeeds, device: str, strategy: Strategy, free: int, video: int
 ) -> Plan:
-    """A net is read while the file it comes from is in the host's memory too; after that a phase computes."""
+    """A net is read tensor by tensor, or while the file it comes from is in the host's memory too; after that a phase
+    computes.
+    """
     rates = _rates(device, needs.dtype, needs.vae_dtype)  # first: the kernels that it loads are in use then
     give_back(device)
-    held, peaks = {"": _base_of_families(device)}, []
-    for phase, more in ((needs.encode, 0), (needs.denoise, 0), (needs.decode, video)):
-        if strategy.nets == "staged":
+    sizes = needs.streamed if strategy.nets == "streamed" else {}  # of nets that are read block by block
+    held, peaks, seconds = {"": _base_of_families(device)}, [], []
+    for phase in (needs.encode, needs.denoise, needs.sound, needs.decode):
+        if phase is None:
+            continue
+        if strategy.nets != "held":
             held = {"": held[""]}
         highest = 0
         for name in phase.nets:
-            new = needs.loading[name] if device == "cpu" and name not in held else 0
-            held[name] = phase.nets[name]
+            new = needs.loading.get(name, READING) if device == "cpu" and name not in held else 0
+            held[name] = sizes.get(name, phase.nets[name])
             highest = max(highest, sum(held.values()) + new)
-        peaks.append(max(highest, sum(held.values()) + phase.bytes + more))
-    works = [Work(products=p.products, convolutions=p.convolutions) for p in needs.phases]
-    encode, denoise, decode = (work.seconds(rates) for work in works)
-    return _plan(request, device, needs.dtype, strategy, tuple(peaks), (encode, denoise, decode), free)
+        more = video if phase is needs.decode else 0
+        reading = READING if device == "cpu" and sizes.keys() & phase.nets.keys() else 0
+        peaks.append(max(highest, sum(held.values()) + phase.bytes + reading + more))
+        seconds.append(Work(products=phase.products, convolutions=phase.convolutions).seconds(rates))
+    parts = (peaks[0], peaks[1], max(peaks[2:])), (seconds[0], seconds[1], sum(seconds[2:]))
+    return _plan(request, device, needs.dtype, strategy, *parts, free)
 
 
 def _pocket_plan(

@@ -21,6 +21,7 @@ __all__ = [
     "SIDECAR_VERSION",
     "Sidecar",
     "SignedRecord",
+    "SoundRecord",
     "make_sidecar",
     "read_sidecar",
     "runtime_versions",
@@ -45,6 +46,17 @@ class SignedRecord(BaseModel):
     private: bool = False
 
 
+class SoundRecord(BaseModel):
+    """The sound of the file beside a sidecar, as it was before it was encoded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str  # BLAKE3 (hex) of its samples, float32 [channels, samples]
+    rate: int
+    channels: int
+    samples: int
+
+
 class Sidecar(BaseModel):
     """What a clip was made from: the request and its digest, weights (name -> SHA-256), versions; and what it took:
     seconds and peak bytes a stage, and how far from the exact result each inexact means was.
@@ -57,6 +69,7 @@ class Sidecar(BaseModel):
     request: Request
     request_digest: str
     frames_digest: str | None = None  # BLAKE3 (hex) of the frames before they were encoded
+    sound: SoundRecord | None = None
     weights: dict[str, str] = {}
     versions: dict[str, str] = {}
     timings: dict[str, float] = {}
@@ -90,6 +103,7 @@ def make_sidecar(
     proofs: Mapping[str, Mapping[str, float]] | None = None,
     warnings: Iterable[str] = (),
     frames_digest: str | None = None,
+    sound: SoundRecord | None = None,
     signed: SignedRecord | None = None,
 ) -> Sidecar:
     """The sidecar of a clip that this program has just made from `request`."""
@@ -98,6 +112,7 @@ def make_sidecar(
         request=request,
         request_digest=request.digest(),
         frames_digest=frames_digest,
+        sound=sound,
         weights=dict(weights),
         versions=runtime_versions(),
         timings={stage: round(seconds, 4) for stage, seconds in timings.items()},

@@ -46,6 +46,14 @@ Quantize = Literal["none", "int8", "int8-dynamic", "fp8", "fp8-dynamic"]
 """What the linear layers of a net's blocks are kept in; the dynamic ones also multiply in it."""
 QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
 
+LATER = (
+    "loras",
+    "cache",
+    "quantize",
+    "compile",
+    "sound",
+)  # at their defaults a digest is as before there were any
+
 
 class LoraRef(Frozen):
     """A LoRA file, as `ImageRef` a picture: its weight in the sum, and the expert it is for where there are two."""
@@ -78,6 +86,7 @@ class Request(Frozen):
     )  # change below which a step is saved; 0: every step is exact
     quantize: Quantize = "none"
     compile: bool = False  # the denoiser's blocks as compiled code, whose last bits are others
+    sound: bool = True  # where the model makes it
 
     @property
     def shape(self) -> VideoShape:
@@ -93,7 +102,7 @@ class Request(Frozen):
         whole = self.model_dump(mode="json")
         whole["controls"] = [without_defaults(control) for control in whole["controls"]]
         whole["loras"] = [{k: v for k, v in lora.items() if k != "path"} for lora in whole["loras"]]
-        for name in ("loras", "cache", "quantize", "compile"):  # at their defaults: as before there were any
+        for name in LATER:
             if getattr(self, name) == type(self).model_fields[name].default:
                 del whole[name]
         return hashlib.sha256(_compact(whole).encode()).hexdigest()
