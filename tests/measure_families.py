@@ -54,9 +54,11 @@ def measure(name: str, folder: Path, picture: Path, strategy: str) -> dict[str, 
     budget = None
     if strategy != "held":
         keep_exact()
-    for _ in range(("held", "staged", "streamed").index(strategy)):
-        more = plan_for(request, weights=model, budget=budget or 10**11)
-        budget = int(more.peak * 1.05) - 1_000_000  # just too little for what needs more
+    order = ("held", "staged", "streamed")
+    plan = plan_for(request, weights=model, budget=10**11)
+    while order.index(plan.strategy.nets) < order.index(strategy):
+        budget = int(plan.peak * 1.05) - 1_000_000  # just too little for what needs more
+        plan = plan_for(request, weights=model, budget=budget)
     plans = []
     sidecar = generate_file(
         request, folder / "clip.mp4", weights=model, memory=budget or 10**11,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from filmwright.engine.build_request import build_request
+from filmwright.engine.devices import fast_dtype
 from filmwright.engine.diffusers_runner import DiffusersRunner
 from filmwright.engine.journal import Latents
-from filmwright.spec.errors import WeightsError
-from filmwright.spec.plan import Strategy
+from filmwright.engine.plan import plan_for
+from filmwright.spec.errors import DoesNotFit, WeightsError
+from filmwright.spec.plan import Strategy, parse_memory
 from filmwright.spec.request import Request
 from filmwright.weights.card import load_card
 from filmwright.weights.diffusers_blocks import matched
@@ -164,3 +167,29 @@ def test_names_that_have_moved_are_found() -> None:
     assert {name: str(at.path) for name, at in found.items()} == names
     bare = matched(["layers.0.mlp.up_proj.weight"], {"model.layers.0.mlp.up_proj.weight": place("x")})
     assert bare.keys() == {"layers.0.mlp.up_proj.weight"}
+
+
+def test_the_smallest_budget_is_that_of_streaming_and_would_do(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wide = {
+            "num_attention_heads": 8,
+            "attention_head_dim": 64,
+            "cross_attention_dim": 512,
+            "num_layers": 8,
+        }
+        save_family("ltx-video", tmp_path, transformer=wide)
+    request = request_for("ltx-video", tmp_path)
+    with pytest.raises(DoesNotFit) as refused:
+        plan_for(request, weights=tmp_path, budget=10**6)
+    amount = re.search(r"allow --memory (\w+)", str(refused.value))
+    assert amount is not None
+    plan = plan_for(request, weights=tmp_path, budget=parse_memory(amount[1]))
+    assert plan.strategy.nets == "streamed"
+    folder = DiffusersFolder(tmp_path, device="cpu", dtype=torch.float32, vae_dtype=torch.float32)
+    net = sum(p.numel() for p in folder.shell("transformer").parameters())
+    staged = plan_for(request, weights=tmp_path, budget=plan.budget + 6 * net)
+    assert staged.strategy.nets in ("staged", "held")
+    saved = staged.phases[1].peak - plan.phases[1].peak
+    blocks = net * torch.finfo(fast_dtype("cpu")).bits // 8 * 6 / 8  # six of eight are not there
+    assert 0.6 * blocks < saved < 1.5 * blocks

@@ -37,8 +37,12 @@ __all__ = ["plan_for"]
 MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 # measured on a CPU: bytes that kernels and threads keep, a phase
 KERNELS = (20_000_000, 45_000_000, 45_000_000)  # of Wan
-# of the pocket model, whose sums are small, and of the other families, whose libraries have a part in use already
-LIGHT_KERNELS = (9_000_000, 20_000_000, 40_000_000)
+LIGHT_KERNELS = (9_000_000, 20_000_000, 40_000_000)  # of the pocket model, whose sums are small
+FAMILY_KERNELS = (
+    9_000_000,
+    35_000_000,
+    40_000_000,
+)  # of the others, whose libraries have a part in use already
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
 SIGNING = 11_000_000  # bytes of what signs a file
@@ -260,7 +264,8 @@ def _plan(
     free: int,
 ) -> Plan:
     if device == "cpu":
-        kernels = KERNELS if load_card(request.model).family == "wan" else LIGHT_KERNELS
+        family = load_card(request.model).family
+        kernels = {"wan": KERNELS, "pocket": LIGHT_KERNELS}.get(family, FAMILY_KERNELS)
         peaks = tuple(p + k for p, k in zip(peaks, kernels, strict=True))
     phases = (
         Phase(name="encode", peak=peaks[0], seconds=seconds[0]),
