@@ -34,7 +34,7 @@ name, frames, mode = sys.argv[5], int(sys.argv[6]), sys.argv[7]
 request = build_request("a red ball", model=name, size=(80, 64), num_frames=frames, steps=4, seed=2, guidance=guidance, quantize=mode)
 runner = WanRunner(load_card(name), WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
 with torch.inference_mode():
-    z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
+    z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net).picture
 if is_first():
     save_file({"z": z}, out)
 leave()

@@ -57,7 +57,9 @@ def made(folder: Path, quantize: str, strategy: Strategy) -> tuple[Tensor, WanRu
     request = request_for(quantize)
     runner = WanRunner(load_card(MODEL), WanFolder(folder, dtype=torch.float32), {}, strategy)
     with torch.inference_mode():
-        return runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net), runner
+        return runner.denoise(
+            request, runner.prepare(request), lambda *_: None, lambda net: net
+        ).picture, runner
 
 
 def test_what_is_far_off_is_dropped_and_the_exact_net_runs(hostile: Path) -> None:
