@@ -124,7 +124,8 @@ def save(name: str, told: Mapping[str, Any], figures: Mapping[str, Any]) -> Path
     """Writes `benchmarks/results/NAME.json`: the machine, the command, and the figures (`Spread`s become objects)."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    command = ["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]
+    spec = sys.modules["__main__"].__spec__
+    command = ["python", "-m", spec.name if spec else f"benchmarks.{name}", *sys.argv[1:]]
     content = {"command": " ".join(command), "machine": told, "figures": figures}
     aside = path.with_suffix(".json.part")
     aside.write_text(json.dumps(content, indent=2, default=_plain) + "\n")

@@ -6,7 +6,13 @@ is a compiler. MuJoCo's is asked frame by frame for the same picture (shadow map
 pixels read back; without a GPU it needs a software OpenGL (EGL or OSMesa), and is left out, with the reason, where
 none can be made. It draws truth in two further passes, which are not counted.
 
-    python -m benchmarks.renderer [--rounds 5] [--device cpu] [--no-compile]
+Then how far two renders of one scene lie apart: eager and compiled, which sum in another order; eager and the same in
+64-bit floats, which bounds what any machine's rounding can do; where there is a GPU, CPU and GPU. Of 18 scenes: three
+sets of bodies on six settings. Told are the largest difference of any channel of any pixel in 1/255, how many pixels
+differ, and where those lie that differ by more than 1/255: beside an outline of the primitives, at another edge of the
+picture (shadows, patterns, mirror images), or on even ground.
+
+    python -m benchmarks.renderer [--rounds 5] [--device cpu] [--no-compile] [--pictures-only]
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,8 +32,9 @@ import torch
 from benchmarks.common import Spread, interleaved, machine, ratio, save, table
 from numpy.typing import NDArray
 
+from filmwright.spec.vocabulary import SETTINGS
 from filmwright.world.looks import look_for
-from filmwright.world.render import can_compile, render
+from filmwright.world.render import Picture, Rendered, can_compile, render
 from filmwright.world.scene import KINDS, CameraPose, Stage
 
 SIZES = ((128, 128), (256, 160))
@@ -34,20 +42,35 @@ SCENES = {"1 ball": ("sphere",), "3 balls + 3 boxes": ("sphere", "box") * 3}
 FRAMES = 33
 HALF = 0.3  # metres: radius of a ball, half the side of a box
 FOV = 0.7  # radians
+MIXED = ("sphere", "box", "capsule", "cone")  # which turn about two axes
+SIDE = 128  # pixels, of the pictures that are compared
+EVEN = 8  # levels: where a picture's neighbours lie closer together there is no edge
 BAR = 80  # frames a second at 128x128 on two cores, the second scene, compiled
 
 
 def main() -> None:
-    """Times all that can run here, prints a table a scene and size, writes benchmarks/results/renderer.json."""
+    """Times and compares all that can run here, prints tables, writes benchmarks/results/renderer.json."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.renderer")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-compile", action="store_true", help="time the eager path only")
     parser.add_argument("--no-mujoco", action="store_true", help="leave MuJoCo's renderer out")
+    parser.add_argument("--pictures-only", action="store_true", help="compare pictures, time nothing")
     parser.add_argument("--dry", action="store_true", help="write no result")
     asked = parser.parse_args()
     told = machine()
     figures: dict[str, Any] = {"device": asked.device, "frames": FRAMES, "bar": BAR}
+    if not asked.pictures_only:
+        figures |= timings(asked)
+    figures["pictures"] = compare(compiled=not asked.no_compile)
+    if not asked.dry:
+        name = "renderer-pictures" if asked.pictures_only else "renderer"
+        print(f"\n{save(name, told, figures)}")
+
+
+def timings(asked: argparse.Namespace) -> dict[str, Any]:
+    """Times all that can run here, prints a table a scene and size."""
+    figures: dict[str, Any] = {}
     backend, why = (None, "not asked for") if asked.no_mujoco else opengl()
     if backend is None:
         print(f"MuJoCo's renderer is left out: {why}")
@@ -80,8 +103,7 @@ def main() -> None:
             figures[f"{name}, {width}x{height}"] = report(
                 f"{name}, {width}x{height}", seconds, width * height
             )
-    if not asked.dry:
-        print(f"\n{save('renderer', told, figures)}")
+    return figures
 
 
 def report(title: str, seconds: dict[str, list[float]], pixels: int) -> dict[str, Any]:
@@ -140,6 +162,122 @@ def about_z(angle: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotations [T,3,3]."""
     c, s, o = np.cos(angle), np.sin(angle), 0 * angle
     return np.stack([c, -s, o, s, c, o, o, o, o + 1], -1).reshape(-1, 3, 3)
+
+
+# ------------------------------------------------------------------------------------------------ equal pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apart:
+    """How far pictures lie apart: the largest difference in levels, pixels that differ, and by more than one level."""
+
+    pixels: int = 0
+    largest: int = 0
+    differ: int = 0
+    over: int = 0
+    outlines: int = 0  # of those over one level: beside an outline of the primitives
+    edges: int = 0  # at another edge of the picture
+    even: int = 0  # elsewhere
+    masks: int = 0  # pixels whose centre sees another primitive
+
+    def __add__(self, other: Apart) -> Apart:
+        total = {name: value + getattr(other, name) for name, value in vars(self).items()}
+        return Apart(**(total | {"largest": max(self.largest, other.largest)}))
+
+
+def compare(*, compiled: bool) -> dict[str, Any]:
+    """Renders every scene in all ways that can run here, prints a table a pair of ways."""
+    ways: dict[str, Callable[[Stage], Rendered]] = {}
+    if compiled and can_compile("cpu"):
+        ways["compiled"] = partial(render, width=SIDE, height=SIDE, compiled=True)
+    ways["64 bits"] = render_in_64_bits
+    if torch.cuda.is_available():
+        ways["GPU"] = partial(render, width=SIDE, height=SIDE, device="cuda", compiled=False)
+        if compiled and can_compile("cuda"):
+            ways["GPU, compiled"] = partial(render, width=SIDE, height=SIDE, device="cuda", compiled=True)
+    found = {way: Apart() for way in ways}
+    scenes: dict[str, dict[str, int]] = {way: {} for way in ways}
+    for kinds in (*SCENES.values(), MIXED):
+        for setting in SETTINGS:
+            stage = varied(kinds, setting)
+            plain = render(stage, SIDE, SIDE, compiled=False)
+            for way, draw in ways.items():
+                here = apart(plain, draw(stage))
+                found[way] += here
+                scenes[way][f"{'+'.join(kinds)} on {setting}"] = here.largest
+    rows = [["CPU, eager, 32 bits against", "largest, 1/255", "differ", "over 1/255", "where", "masks"]]
+    for way, total in found.items():
+        rows.append(
+            [
+                way,
+                str(total.largest),
+                f"{total.differ / total.pixels:.2e}",
+                f"{total.over} ({total.over / total.pixels:.1e})",
+                f"outlines {total.outlines}, other edges {total.edges}, even {total.even}",
+                f"{total.masks} differ",
+            ]
+        )
+    pixels = next(iter(found.values())).pixels
+    table(f"the same pictures: {len(next(iter(scenes.values())))} scenes, {pixels:,} pixels", rows)
+    return {way: {**vars(found[way]), "largest by scene": scenes[way]} for way in ways}
+
+
+def varied(kinds: tuple[str, ...], setting: str) -> Stage:
+    """`make_stage` on another ground; of mixed bodies cones taper, and all turn about two axes."""
+    stage = make_stage(kinds)
+    look = look_for(setting, "noon", "neutral", np.random.default_rng(0))
+    if kinds != MIXED:
+        return replace(stage, look=look)
+    about_x = stage.rotation[..., [2, 0, 1], :][..., [2, 0, 1]]
+    sizes = stage.sizes.copy()
+    sizes[kinds.index("cone")] = (HALF, HALF / 6, HALF)
+    return replace(stage, look=look, sizes=sizes, rotation=stage.rotation @ about_x)
+
+
+def render_in_64_bits(stage: Stage) -> Rendered:
+    """The stage as `render` draws it eagerly, from the same numbers, with all arithmetic in float64."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        picture = Picture(stage, SIDE, SIDE, torch.device("cpu"), False)
+        for owner, names in (
+            (picture, ("size", "grade")),
+            (picture.caster, ("look", "pixel", "texture", "waves", "sun", "table", "camera")),
+        ):
+            for name in names:
+                setattr(owner, name, getattr(owner, name).double())
+        with torch.no_grad():
+            parts = zip(*picture.chunks(True), strict=True)
+            frames, ids, primitive, depth = (torch.cat(part).numpy() for part in parts)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return Rendered(frames=frames, ids=ids, primitive=primitive, depth=depth)
+
+
+def apart(one: Rendered, other: Rendered) -> Apart:
+    """What differs between two renders of one stage."""
+    change = np.abs(one.frames.astype(np.int16) - other.frames).max(-1)  # T H W
+    over = change > 1
+    outline = span(one.primitive[..., None]) > 0
+    edge = span(one.frames) > EVEN
+    return Apart(
+        pixels=change.size,
+        largest=int(change.max()),
+        differ=int((change > 0).sum()),
+        over=int(over.sum()),
+        outlines=int((over & outline).sum()),
+        edges=int((over & edge & ~outline).sum()),
+        even=int((over & ~edge & ~outline).sum()),
+        masks=int((one.primitive != other.primitive).sum()),
+    )
+
+
+def span(pictures: NDArray[Any]) -> NDArray[np.int16]:
+    """Largest less smallest of each pixel and its eight neighbours, any channel: [T,H,W,C] -> [T,H,W]."""
+    height, width = pictures.shape[1:3]
+    wide = np.pad(pictures.astype(np.int16), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    near = [wide[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    spread: NDArray[np.int16] = (np.maximum.reduce(near) - np.minimum.reduce(near)).max(-1)
+    return spread
 
 
 # ------------------------------------------------------------------------------------------------ MuJoCo

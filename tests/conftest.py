@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])
 )  # for children
+# a shell's background job ignores SIGINT, and its children inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("filmwright", deadline=None)  # a busy machine is no bug
 settings.load_profile("filmwright")

@@ -10,10 +10,14 @@ Names are loaded when they are first used, so `import filmwright` is instant and
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from filmwright.version import VERSION as __version__
+
+# torch reads it once, when it is imported: large tensors lie in huge pages, which a CPU fills and finds sooner
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:
     from filmwright.direction.check.report import PromptCheck, PromptFinding, check

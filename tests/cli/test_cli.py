@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,9 +15,11 @@ import typer
 from PIL import Image
 
 from filmwright.cli import main
+from filmwright.cli.film_drawing import FilmDrawing
 from filmwright.cli.generate import output_paths
 from filmwright.cli.main import app, run
 from filmwright.cli.progress import Drawing, time_left
+from filmwright.direction.build.events import BuildProgress, Counted
 from filmwright.engine.build_request import build_request
 from filmwright.engine.sidecar import make_sidecar, write_sidecar
 from filmwright.spec.errors import WeightsError
@@ -96,11 +99,32 @@ BAD = [
     (["train", "vae", "--data", ".", "--out", "run", "--batch", "0"], "--batch 0"),
     (["train", "vae", "--data", ".", "--out", "run", "--cooldown", "2"], "--cooldown 2"),
     (["train", "vae", "--data", ".", "--out", "run", "--device", "tpu"], "tpu"),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "-0.1"],
+        "--latent-noise -0.1 is out of range: from 0 to 1",
+    ),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "1.01"],
+        "--latent-noise 1.01 is out of range",
+    ),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "nan"],
+        "--latent-noise nan is out of range",
+    ),
+    (
+        ["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "inf"],
+        "--latent-noise inf is out of range",
+    ),
+    (["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "0.3:0.1"], "--latent-noise"),
+    (["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "1..0"], "--latent-noise"),
+    (["train", "vae", "--data", ".", "--out", "run", "--latent-noise", "much"], "--latent-noise"),
     (["train", "denoiser", "--data", "nowhere", "--out", "run"], "nowhere"),
     (["world", "shards", "--out", "x", "--part", "half"], "solo, duo, whole"),
     (["world", "shards", "--out", "x", "--count", "-1"], "-1 clips"),
     (["world", "shards", "--out", "x", "--frames", "32"], "29 and 33"),
 ]
+
+NOISE = [case for case in BAD if "--latent-noise" in case[0]]
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD)
@@ -116,7 +140,9 @@ def test_bad_input_is_one_line_and_code_2(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("arguments", "said"), [BAD[2], BAD[4], BAD[9], BAD[13], BAD[16], BAD[20]])
+@pytest.mark.parametrize(
+    ("arguments", "said"), [BAD[2], BAD[4], BAD[9], BAD[13], BAD[16], BAD[20], *NOISE[:1]]
+)
 def test_bad_input_never_loads_torch(arguments: list[str], said: str) -> None:
     _, err, code, heavy = traced(*arguments)
     assert code == 2
@@ -204,6 +230,31 @@ def test_warnings_are_said_once(capsys: pytest.CaptureFixture[str]) -> None:
                 drawing(event)
         assert len(drawing.warnings) == 1
         assert capsys.readouterr().err.count("zeppelin") == (0 if quiet else 1)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_is_drawn_on_and_left_clean(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with Drawing(title="take 2, ", quiet=quiet) as drawing:
+        drawing(Started(stage="denoise", total=7))
+        drawing(Progress(stage="denoise", done=3, total=7, seconds_left=65.0))
+        drawing(Warned(code="unknown_words", message="the model does not know: zeppelin"))
+    drawn = screen.getvalue()
+    for said in ("take 2, denoising", "3/7", "1:05 left", "warning: the model does not know: zeppelin\n"):
+        assert (said in drawn) is not quiet
+    assert drawn.endswith("\x1b[2K") is not quiet, "the bar is wiped"
+    with FilmDrawing(quiet=quiet) as building:
+        building(Counted(to_make=2, kept=1))
+        building(BuildProgress(name="a#1", stage="denoise", share=0.5, seconds_left=65.0))
+    built = screen.getvalue().removeprefix(drawn)
+    for said in ("2 to make, 1 kept\n", "a#1: denoising", "50%", "1:05 left"):
+        assert (said in built) is not quiet
 
 
 def test_time_left() -> None:

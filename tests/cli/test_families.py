@@ -26,6 +26,7 @@ from filmwright.engine.runs import folder_of, unfinished
 from filmwright.engine.sidecar import read_sidecar
 from filmwright.media.video import probe
 from filmwright.spec.events import Event, Progress, Started
+from filmwright.weights.hashes import hashes_of
 from reference_families import MAKERS, save_family
 
 pytest.importorskip("diffusers")
@@ -122,6 +123,7 @@ def test_from_a_folder_to_a_file_as_the_pipeline_itself(
         f"{part}/" in " ".join(told["weights"])
         for part in ("vae", "unet" if name == "svd" else "transformer")
     )
+    assert hashes_of(name) == told["weights"]
     assert run(["generate", "--from", str(clip.with_suffix(".json")), "-o", str(again), "--json"]) == 0
     assert json.loads(again.with_suffix(".json").read_text())["frames_digest"] == told["frames_digest"]
 
@@ -197,6 +199,17 @@ def test_sound_is_made_with_the_picture(
     near = [np.corrcoef(samples[0, at : at + 7_000], ours.sound.samples[0, :7_000])[0, 1] for at in (0, 1024)]
     assert max(near) == near[0]
     assert heard(ours.save(tmp_path / "saved.mp4"))[:3] == (codec, rate, seconds)
+
+
+def test_a_film_knows_their_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shot = "{id: a, frames: 9, prompt: a red ball rolls}"
+    (tmp_path / "film.yaml").write_text(
+        f"title: A ball\nmodel: ltx-video\nsize: 64x64\nsteps: 2\nsequences:\n  - {{id: one, shots: [{shot}]}}\n"
+    )
+    assert run(["film", "status", "film.yaml", "--json"]) == 0, capsys.readouterr()
+    take = json.loads(capsys.readouterr().out)["results"][0]
+    assert (take["name"], take["state"]) == ("a#1", "missing")
+    assert take["key"]
 
 
 @pytest.mark.parametrize("pictured", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,14 @@ def test_the_way_of_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (tmp_path / "film.yaml").write_text(SMALL)
     assert answer(capsys, "check")["num_frames"] == 5
     assert [row["name"] for row in answer(capsys, "plan")["to_render"]] == ["a#1"]  # type: ignore[attr-defined]
-    assert answer(capsys, "build")["made"] == ["a#1", "-> film.mp4"]
-    assert answer(capsys, "build")["made"] == []
+    began = time.monotonic()
+    built = answer(capsys, "build")
+    took: dict[str, float] = built["took"]  # type: ignore[assignment]
+    assert built["made"] == list(took) == ["a#1", "-> film.mp4"]
+    assert min(took.values()) > 0
+    assert sum(took.values()) < time.monotonic() - began
+    built = answer(capsys, "build")
+    assert (built["made"], built["took"]) == ([], {})
     assert answer(capsys, "plan")["to_render"] == []
     assert [row["state"] for row in answer(capsys, "status")["results"]] == ["clean", "clean"]  # type: ignore[attr-defined]
     assert answer(capsys, "takes", "a", "--add", "1")["takes"][1]["state"] == "missing"  # type: ignore[index]

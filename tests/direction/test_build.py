@@ -71,13 +71,19 @@ def test_a_build_with_no_change_makes_nothing_and_changes_nothing(film: Path, ho
     assert tree(home) | tree(film.parent) == before
 
 
-def test_a_build_with_no_change_loads_no_tensor_library(film: Path) -> None:
+def test_a_build_loads_what_it_needs(film: Path) -> None:
     code = (
         "import sys\nfrom filmwright.cli.main import run\nassert run(['film', 'build', sys.argv[1]]) == 0\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'numpy', 'av', 'cv2'}))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(film)], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+
+    def loaded() -> str:
+        command = [sys.executable, "-c", code, str(film)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+
+    assert loaded() == "[]"
+    film.write_text(film.read_text().replace("trim: [0.3125, 0.5625]", "trim: [0.25, 0.5]"))
+    assert loaded() == "['av', 'numpy']"  # a cut alone is no work for a tensor library, nor for OpenCV
 
 
 def test_the_film_is_what_its_cut_says(film: Path, home: Path) -> None:
@@ -195,7 +201,14 @@ def test_a_build_that_is_killed_loses_nothing_that_was_finished(film: Path, home
     )
     assert done.returncode == -signal.SIGKILL
     assert list((home / "runs").glob("*/latents.safetensors"))  # what shot a had reached is kept
-    assert not [path for path in (home / "store").glob("**/.*") if "work" not in path.parts]
+    left = set((home / "store").glob("**/.*"))
+    assert left
+    assert all("work" in path.parts for path in left)
+    other = film.with_name("other.yaml")
+    other.write_text(film.read_text().replace("on sand", "on grass"))
+    assert rebuild(other, only="c").made == ("c#1",)
+    assert not list((home / "store").glob("**/.*"))  # the next build that makes anything sweeps them
+    assert list((home / "runs").glob("*/latents.safetensors"))
     built = rebuild(film)
     assert built.made == ("a#1", "b#1", "-> film.mp4")  # k was finished
     assert not list((home / "runs").iterdir())
@@ -203,6 +216,34 @@ def test_a_build_that_is_killed_loses_nothing_that_was_finished(film: Path, home
     again = build(open_film(film), store=Store(whole / "store"))
     assert "a#1" in again.made
     assert [event.source.blob for event in again.cut.events] == digests  # to the bit
+
+
+def test_what_is_half_written_is_swept_unless_its_process_lives(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    dead, made_now, resumed = (store.folder / "work" / (letter * 64) for letter in "abc")
+    for work in (dead, made_now, resumed):
+        work.mkdir(parents=True)
+    left = dead / f".clip.{gone.pid}.signed-{gone.pid}.mp4"
+    of_my_number = dead / f".frames.{os.getpid()}.mkv"  # in a container every build may have the same
+    pictures = dead / f".film.{gone.pid}"
+    pictures.mkdir()
+    kept = [dead / "clip.mp4", made_now / f".clip.{gone.pid}.mp4", resumed / f".clip.{os.getppid()}.mp4"]
+    for path in (left, of_my_number, pictures / "film.000000.png", *kept):
+        path.write_bytes(b"x")
+    with store.making(made_now.name) as mine, store.in_use():
+        assert mine == made_now
+        assert not left.exists()
+        assert not of_my_number.exists()
+        assert not pictures.exists()
+        assert all(path.exists() for path in kept)
+    aside = store.folder / "nodes" / "ab" / f".{'ab' * 32}.{gone.pid}.json"
+    aside.parent.mkdir(parents=True)
+    aside.write_text("{}")
+    store.gc(0)
+    assert not aside.exists()
+    assert not list((store.folder / "work").iterdir())
 
 
 def test_a_damaged_blob_is_found_by_its_hash_and_made_anew(film: Path) -> None:

@@ -137,6 +137,14 @@ def test_verbs_that_no_list_holds() -> None:
     assert check("A stunning building in the morning", model=OPEN).codes == ("no-motion",)
 
 
+def test_a_camera_move_beside_the_prompt_is_motion() -> None:
+    still = "A red ball on a wooden floor"
+    assert check(still).codes == ("no-motion",)
+    assert check(still, camera="push-in").codes == ()
+    for camera in ("static", "overhead"):
+        assert "no-motion" in check(still, camera=camera).codes
+
+
 def test_spans_point_at_the_words() -> None:
     report = check("A dog runs over a lawn at noon, pale moonlight, no people", model=OPEN)
     said = {f.code: report.prompt[f.start : f.end] for f in report.findings}

@@ -42,6 +42,12 @@ def test_what_a_model_refuses_is_exit_1_and_strict_minds_warnings(capsys: pytest
     assert run(["check", "A red ball rolls", "--strict"]) == 0
 
 
+def test_a_camera_option_is_motion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "A red ball", "--camera", "orbit-left", "--strict"]) == 0
+    assert run(["check", "A red ball", "--camera", "static", "--strict"]) == 1
+    assert "no-motion: nothing moves in this prompt" in capsys.readouterr().out
+
+
 def test_json_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", "Five wrestlers grapple, no text", *OPEN, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["prompts"]

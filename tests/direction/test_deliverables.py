@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import wave
+import zipfile
 from pathlib import Path
 
 import av
@@ -14,6 +15,8 @@ from PIL import Image
 from filmwright.cli.main import run
 from filmwright.direction.build.builder import build
 from filmwright.direction.build.events import Told
+from filmwright.direction.build.graph import takes_of
+from filmwright.direction.build.status import states
 from filmwright.direction.build.store import Store
 from filmwright.direction.film.opened import open_film
 from filmwright.media.video import read_video
@@ -170,6 +173,90 @@ def test_signing_is_left_out_where_it_is_not_wanted(film: Path) -> None:
     assert build(open_film(film)).made == ()
     assert (film.parent / "film.mp4").read_bytes() == signed
     assert run(["film", "build", str(film), "--no-sign", "--private"]) == 2
+
+
+@pytest.mark.parametrize("said_by", ["film", "build", "export"])
+def test_a_private_film_goes_to_editors_without_words(film: Path, said_by: str) -> None:
+    if said_by == "film":
+        film.write_text(film.read_text() + "private: true\n")
+        build(open_film(film))
+    if said_by == "build":
+        build(open_film(film), private=True)
+    options = ["--film", str(film), *(["--private"] if said_by == "export" else [])]
+    for _ in range(2):
+        before = {path: path.stat().st_mtime_ns for path in (film.parent / "media").glob("*")}
+        assert run(["film", "export", str(film.parent / "cut.otioz"), *options]) == 0
+    assert len(before) == 3
+    assert before == {path: path.stat().st_mtime_ns for path in before}, "what has not changed stays as it is"
+    shots = {
+        take.draft.shot: take.node
+        for take in takes_of(open_film(film), Store()).values()
+        if take.draft.selected
+    }
+    for path in before:
+        verdict = verify_file(path)
+        assert verdict.state == "valid"
+        assert verdict.made is not None
+        assert (verdict.made.source, verdict.made.generation) == ("trainedAlgorithmicMedia", None)
+        assert verdict.made.ingredients == ()
+        node = shots[path.stem.split("_")[1]]
+        assert node is not None
+        clip = Store().blob_path(node.outputs["clip"])
+        assert np.array_equal(read_video(path)[0], read_video(clip)[0])
+        assert read_video(path)[1] == read_video(clip)[1]
+        assert b"pocket" in clip.read_bytes()
+    with zipfile.ZipFile(film.parent / "cut.otioz") as archive:
+        everything = b"".join(archive.read(name) for name in archive.namelist())
+    for words in (b"red ball", b"pocket", str(node.facts["request"]).encode()):
+        assert words not in everything
+
+
+def test_words_of_an_earlier_export_do_not_go_along(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are private now, and the shot that could take their place is not rendered."""
+    words = ["film", "export", str(film.parent / "cut.otioz"), "--film", str(film)]
+    assert run(words) == 0
+    film.write_text(film.read_text().replace("cube spins", "cube rests"))
+    (film.parent / "cut.otioz").unlink()
+    assert run([*words, "--private"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "film_c_v001.mp4 is of an earlier export and holds the words of shot c" in told
+    assert not (film.parent / "cut.otioz").exists()
+    (film.parent / "media" / "film_c_v001.mp4").unlink()
+    assert run([*words, "--private"]) == 0
+
+
+def test_other_films_go_to_editors_with_words(film: Path) -> None:
+    build(open_film(film), private=True)
+    build(open_film(film))
+    assert run(["film", "export", str(film.parent / "cut.otio"), "--film", str(film)]) == 0
+    made = verify_file(film.parent / "media" / "film_a_v001.mp4").made
+    assert made is not None
+    assert made.generation is not None
+    assert made.generation["prompt"] == PROMPTS[0]
+
+
+def test_status_says_how_a_film_was_sealed(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def status() -> str:
+        capsys.readouterr()
+        assert run(["film", "status", str(film)]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    text = film.read_text()
+    assert status() == "clean      -> film.mp4"
+    film.write_text(f"{text}private: true\n")
+    assert status() == "dirty      -> film.mp4", "it names its words, and the film says that it must not"
+    film.write_text(text)
+    for option, word in (("--private", " (private)"), ("--no-sign", " (unsigned)")):
+        assert run(["film", "build", str(film), option]) == 0
+        assert status() == f"clean      -> film.mp4{word}"
+    film.write_text(text.replace("seconds: 0.125}", "seconds: 0.1875}"))
+    assert status() == "dirty      -> film.mp4 (unsigned)"
+    reasons = {reason.what for reason in states(open_film(film), Store())[-1].reasons}
+    assert reasons
+    assert not any(what.startswith("signed") for what in reasons), "the cut has changed, not the seal"
+    film.write_text(f"{text}private: true\n")
+    build(open_film(film))
+    assert status() == "clean      -> film.mp4", "as the film says"
 
 
 def test_a_film_that_is_signed_again_changes_nothing_before_it(film: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,12 @@ from torch import Tensor
 from filmwright.cli.main import run
 from filmwright.diffusion.schedules import timesteps
 from filmwright.engine.cache import FirstBlockCache
+from filmwright.engine.runs import unfinished
 from filmwright.engine.wan import Expert, denoise_wan
+from filmwright.engine.wan_runner import WanRunner
+from filmwright.media.video import probe
 from filmwright.models.wan import WanConfig, WanTransformer
+from filmwright.spec.errors import MediaError
 from reference_wan import save
 
 CONFIG = WanConfig(dim=24, heads=2, layers=4, ffn=32, text_dim=8)
@@ -120,3 +125,90 @@ def test_the_sidecar_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert told["request"]["cache"] == 0.9
     assert told["proofs"]["cache"]["passes"] == 16
     assert told["proofs"]["cache"]["saved"] > 0
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> list[str]:
+    pytest.importorskip("diffusers")
+    model = save("wan2.1-t2v-1.3b", tmp_path / "model", num_layers=3)
+    words = [
+        "generate",
+        "a red ball",
+        "--model",
+        "wan2.1-t2v-1.3b",
+        "--weights",
+        str(model),
+        "--size",
+        "64x64",
+    ]
+    return [*words, "--frames", "5", "--steps", "8", "--seed", "1", "--cache", "0.9", "-o", "a.mp4"]
+
+
+COLD = "the cache began anew when the run went on: frames are not to the bit"
+
+
+def stop_in_the_fourth_step(shot: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C does."""
+    calls: list[int] = []
+    whole = FirstBlockCache.__call__
+
+    def stopped(self: FirstBlockCache, *given: Any) -> Tensor:
+        calls.append(self.passes)
+        if len(calls) == 8:  # two a step
+            raise KeyboardInterrupt
+        return whole(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FirstBlockCache, "__call__", stopped)
+        assert run(shot) == 130
+
+
+def fail_to_decode(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MediaError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WanRunner, "decode", full)
+        assert run(words) == 2
+    assert unfinished()[0].denoised
+
+
+def told(clip: str) -> dict[str, Any]:
+    sidecar: dict[str, Any] = json.loads(Path(clip).with_suffix(".json").read_text())
+    return sidecar
+
+
+def test_a_run_with_a_cache_that_was_stopped_goes_on_and_says_that_it_is_not_exact(
+    shot: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop_in_the_fourth_step(shot, monkeypatch)
+    assert "`filmwright resume" in capsys.readouterr().err
+    assert unfinished()[0].calls == 3
+    assert run(["resume", "a.mp4"]) == 0
+    assert COLD in capsys.readouterr().err
+    assert told("a.mp4")["warnings"] == [COLD]
+    assert told("a.mp4")["proofs"]["cache"]["passes"] == 2 * (8 - 3)
+    assert probe(Path("a.mp4")).num_frames == 5
+    assert unfinished() == []
+
+
+def test_what_was_found_while_denoising_outlives_a_failed_decode(
+    shot: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *shot, _ = shot
+    assert run([*shot, "a.mp4"]) == 0
+    assert told("a.mp4")["proofs"]["cache"]["saved"] > 0
+    fail_to_decode([*shot, "b.mp4"], monkeypatch)
+    plain = [word for word in shot if word not in ("--cache", "0.9")]
+    assert run([*plain, "c.mp4"]) == 0  # by the same runner, in between
+    assert "cache" not in told("c.mp4")["proofs"]
+    assert run(["resume", "b.mp4"]) == 0
+    for key in ("proofs", "frames_digest", "warnings"):
+        assert told("b.mp4")[key] == told("a.mp4")[key]
+
+
+def test_a_warning_outlives_a_failed_decode(shot: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_in_the_fourth_step(shot, monkeypatch)
+    fail_to_decode(["resume", "a.mp4"], monkeypatch)
+    assert run(["resume", "a.mp4"]) == 0
+    assert told("a.mp4")["warnings"] == [COLD]

@@ -16,10 +16,11 @@ from filmwright.engine.build_request import build_request
 from filmwright.engine.compiled import can_compile
 from filmwright.engine.proofs import relative
 from filmwright.engine.wan_runner import WanRunner
-from filmwright.spec.errors import WeightsError
+from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.weights.card import load_card
 from filmwright.weights.wan_folder import WanFolder
+from reference_attention import in_eight_bits, provide, right
 from reference_wan import save
 
 MODEL = "wan2.2-t2v-a14b"  # two experts
@@ -49,6 +50,7 @@ def latents(
     dtype: torch.dtype,
     quantize: str = "none",
     compiled: bool = False,
+    attention: str = "auto",
 ) -> Tensor:
     request = build_request(
         "a red ball",
@@ -61,6 +63,7 @@ def latents(
         loras=[] if lora is None else [f"{lora}=3"],
         quantize=quantize,
         compile=compiled,
+        attention=attention,
     )
     runner = WanRunner(load_card(MODEL), WanFolder(model, dtype=dtype), {}, Strategy(nets=nets))
     with torch.inference_mode():
@@ -108,6 +111,37 @@ def test_compiled_code_goes_with_all_of_them(model: Path, low_rank: Path) -> Non
     eager = latents(model, "held", 0.9, low_rank, torch.float32, "int8")
     assert not torch.equal(held, eager)
     assert relative(held, eager) < 1e-4
+
+
+@pytest.mark.parametrize("backend", ["blocks", "flash2", "sage"])
+def test_every_backend_of_attention_goes_with_strategies_caches_loras_and_eight_bits(
+    model: Path, low_rank: Path, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = in_eight_bits if backend == "sage" else right
+    asked = [] if backend == "blocks" else provide(monkeypatch, backend, kernel)
+
+    def made(nets: str, attention: str) -> Tensor:
+        return latents(model, nets, 0.9, low_rank, torch.float32, "int8", attention=attention)
+
+    held, streamed = (made(nets, backend) for nets in ("held", "streamed"))
+    assert torch.equal(held, streamed)
+    assert bool(asked) == (backend != "blocks")
+    off = relative(held, made("held", "sdpa"))
+    assert 1e-4 < off < 0.1 if backend == "sage" else off < 1e-4
+
+
+@pytest.mark.skipif(not can_compile("cpu"), reason="needs a C++ compiler")
+def test_backends_of_attention_go_with_compiled_code_as_it_says(
+    model: Path, low_rank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provide(monkeypatch, "flash2", right)
+    compiled = latents(model, "held", 0.9, low_rank, torch.float32, compiled=True, attention="flash2")
+    eager = latents(model, "held", 0.9, low_rank, torch.float32, attention="flash2")
+    assert relative(compiled, eager) < 1e-4
+    with pytest.raises(BadRequest, match=r"--attention flex and --compile do not go together.*leave one out"):
+        latents(model, "held", 0.0, None, torch.float32, compiled=True, attention="flex")
+    flex = latents(model, "streamed", 0.9, low_rank, torch.float32, "int8", attention="flex")
+    assert relative(flex, latents(model, "held", 0.9, low_rank, torch.float32, "int8")) < 1e-4
 
 
 def test_a_lora_without_low_rank_is_refused_where_blocks_are_streamed(model: Path, tmp_path: Path) -> None:

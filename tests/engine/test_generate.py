@@ -20,7 +20,16 @@ from filmwright.media.video import probe, read_video
 from filmwright.models.dit import CAMERA
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.events import Event, Finished, Progress, Started, Warned
-from filmwright.spec.request import ImageRef, Keyframe, MotionBrush, Prefix, Request, Track
+from filmwright.spec.request import (
+    CameraPath,
+    ImageRef,
+    Keyframe,
+    MotionBrush,
+    Pose,
+    Prefix,
+    Request,
+    Track,
+)
 from filmwright.weights.backbone import Backbone, load_backbone
 
 
@@ -70,6 +79,28 @@ def test_events_tell_the_whole_story(backbone: Backbone) -> None:
     assert [e.stage for e in events if isinstance(e, Finished)] == started
     steps = [e.done for e in events if isinstance(e, Progress) and e.stage == "denoise"]
     assert steps == [1, 2, 3]
+
+
+def test_a_clip_in_which_nothing_moves_is_warned_of_unless_a_control_moves_it(
+    backbone: Backbone, picture: Path
+) -> None:
+    still = build_request("a red ball on sand", size=(128, 128), num_frames=9, seed=3, steps=1)
+    shown = ImageRef(path=str(picture), digest=digest_file(picture))
+
+    def warned(*controls: object, num_frames: int = 9) -> bool:
+        asked = with_controls(still, *controls).model_copy(update={"num_frames": num_frames})
+        events: list[Event] = []
+        generate_clip(asked, on_event=events.append, backbone=backbone)
+        return any(isinstance(event, Warned) and event.code == "no-motion" for event in events)
+
+    assert warned()
+    assert warned(CameraPath(move="static"))
+    assert warned(CameraPath(poses=(Pose(at=0, eye=(0, -3, 1)), Pose(at=8, eye=(0, -3, 1)))))
+    assert warned(Keyframe(at=0, image=shown))
+    assert not warned(CameraPath(move="push-in"))
+    assert not warned(CameraPath(poses=(Pose(at=0, eye=(0, -3, 1)), Pose(at=8, eye=(1, -3, 1)))))
+    assert not warned(Keyframe(at=8, image=shown))
+    assert not warned(num_frames=1)
 
 
 def test_other_weights_than_the_earlier_clip_are_warned_of(

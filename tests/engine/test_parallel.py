@@ -30,8 +30,8 @@ from filmwright.weights.card import load_card
 from filmwright.weights.wan_folder import WanFolder
 model, out, guidance, nets = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
 join("cpu")
-name, frames, mode = sys.argv[5], int(sys.argv[6]), sys.argv[7]
-request = build_request("a red ball", model=name, size=(80, 64), num_frames=frames, steps=4, seed=2, guidance=guidance, quantize=mode)
+name, frames, mode, attention = sys.argv[5], int(sys.argv[6]), *sys.argv[7:]
+request = build_request("a red ball", model=name, size=(80, 64), num_frames=frames, steps=4, seed=2, guidance=guidance, quantize=mode, attention=attention)
 runner = WanRunner(load_card(name), WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
 with torch.inference_mode():
     z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net).picture
@@ -57,6 +57,7 @@ def denoised(
     name: str = MODEL,
     frames: int = 9,
     mode: str = "none",
+    attention: str = "auto",
 ) -> torch.Tensor:
     script, out = folder / "worker.py", folder / f"{count}-{guidance}-{nets}.safetensors"
     script.write_text(WORKER)
@@ -64,26 +65,37 @@ def denoised(
     if count > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [*launch, str(script), str(model), str(out), str(guidance), nets, name, str(frames), mode]
+    words = [
+        *launch,
+        str(script),
+        str(model),
+        str(out),
+        str(guidance),
+        nets,
+        name,
+        str(frames),
+        mode,
+        attention,
+    ]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return load_file(out)["z"]
 
 
 @pytest.mark.parametrize(
-    ("count", "guidance", "nets", "mode"),
+    ("count", "guidance", "nets", "mode", "attention"),
     [
-        (2, 5.0, "held", "none"),  # a side each
-        (2, 1.0, "held", "none"),  # 20 tokens a frame, 10 each
-        (2, 1.0, "streamed", "int8"),
-        (4, 5.0, "held", "none"),  # two sides, and tokens shared within each
+        (2, 5.0, "held", "none", "auto"),  # a side each
+        (2, 1.0, "held", "none", "auto"),  # 20 tokens a frame, 10 each
+        (2, 1.0, "streamed", "int8", "blocks"),
+        (4, 5.0, "held", "none", "auto"),  # two sides, and tokens shared within each
     ],
 )
 def test_processes_give_the_result_of_one(
-    model: Path, tmp_path: Path, count: int, guidance: float, nets: str, mode: str
+    model: Path, tmp_path: Path, count: int, guidance: float, nets: str, mode: str, attention: str
 ) -> None:
     one = denoised(model, tmp_path, 1, guidance, mode=mode)
-    many = denoised(model, tmp_path, count, guidance, nets, mode=mode)
+    many = denoised(model, tmp_path, count, guidance, nets, mode=mode, attention=attention)
     torch.testing.assert_close(many, one, atol=1e-4, rtol=1e-4)
 
 

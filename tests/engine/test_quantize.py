@@ -110,13 +110,13 @@ def test_the_sidecar_makes_the_same_clip_again(
 def test_a_request_without_eight_bits_has_the_digest_that_it_always_had() -> None:
     request = request_for("none")
     plain = request.model_dump(mode="json")
-    for name in ("cache", "quantize", "compile", "loras", "sound"):
+    for name in ("cache", "quantize", "compile", "attention", "loras", "sound"):
         del plain[name]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert request.digest() == hashlib.sha256(text.encode()).hexdigest()
-    others = {"quantize": "int8", "compile": True}
+    others = {"quantize": "int8", "compile": True, "attention": "sdpa"}
     digests = {request.model_copy(update={k: v}).digest() for k, v in others.items()}
-    assert len(digests | {request.digest()}) == 3
+    assert len(digests | {request.digest()}) == 4
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from itertools import product
 
 import pytest
 
+from filmwright.spec.backends import ATTENTION_BACKENDS, NEEDS
 from filmwright.spec.compositions import FP8_CAPABILITY, Composition, check_together, refusal
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import QUANTIZE
 
+BACKENDS = (*((name, True) for name in ATTENTION_BACKENDS), ("flash2", False))
 PLACES = (("cpu", None), ("cuda", (8, 0)), ("cuda", FP8_CAPABILITY), ("cuda", (12, 0)))
 
 
@@ -28,8 +30,10 @@ def everything() -> list[Composition]:
             compiler=compiler,
             lora=lora,
             sharing=sharing,
+            attention=backend[0],
+            installed=backend[1],
         )
-        for family, place, nets, mode, cache, compiled, compiler, lora, sharing in product(
+        for family, place, nets, mode, cache, compiled, compiler, lora, sharing, backend in product(
             ("wan", "pocket"),
             PLACES,
             ("held", "staged", "streamed"),
@@ -39,6 +43,7 @@ def everything() -> list[Composition]:
             (False, True),
             ("none", "low rank", "whole"),
             (1, 2),
+            BACKENDS,
         )
     ]
 
@@ -46,7 +51,14 @@ def everything() -> list[Composition]:
 def refused(run: Composition) -> bool:
     """The table, in the words of the documentation."""
     return (
-        (run.family == "pocket" and (run.quantize != "none" or run.compiled or run.cache))
+        (
+            run.family == "pocket"
+            and (run.quantize != "none" or run.compiled or run.cache or run.attention != "auto")
+        )
+        or not run.installed
+        or (run.attention in ("flash2", "flash3", "sage") and run.device == "cpu")
+        or (run.attention == "blocks" and run.device == "cuda")
+        or (run.attention == "flex" and (run.compiled or not run.compiler))
         or (run.quantize == "fp8-dynamic" and (run.capability is None or run.capability < FP8_CAPABILITY))
         or (run.compiled and not run.compiler)
         or (run.sharing > 1 and (run.cache or run.compiled))
@@ -62,14 +74,21 @@ def test_what_is_refused_is_what_the_table_says_and_says_the_remedy() -> None:
         assert (reason is not None) == refused(run), (run, reason)
         if reason is not None:
             assert "\n" not in reason
-            assert any(word in reason for word in ("leave", "take fp8", "do", "quick")), reason
+            assert any(word in reason for word in ("leave", "take fp8", "do", "quick", "install it")), reason
     assert set(counts) == {True, False}
-    assert counts.total() == 2 * 4 * 3 * 5 * 8 * 3 * 2
+    assert counts.total() == 2 * 4 * 3 * 5 * 8 * 3 * 2 * 8
 
 
 def test_what_is_not_known_yet_refuses_nothing() -> None:
     assert refusal(Composition(quantize="fp8-dynamic")) is None
     assert refusal(Composition(quantize="fp8-dynamic", compiled=True, cache=True)) is None
+
+
+def test_a_backend_that_is_not_here_is_refused_with_what_to_install() -> None:
+    for name in ("flash2", "flash3", "sage"):
+        reason = refusal(Composition(attention=name, installed=False, device="cpu"))
+        assert f"--attention {name} is not installed: {NEEDS[name].install}" in (reason or "")
+        assert refusal(Composition(attention=name)) is None
 
 
 def test_fp8_sums_name_the_gpu_that_they_need_and_the_one_that_is_there() -> None:

@@ -179,6 +179,69 @@ def test_two_processes_give_the_loss_of_one(latents: Path, tmp_path: Path) -> No
     assert losses(single) == pytest.approx(losses(pair), rel=2e-3)  # bf16 sums in another order
 
 
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from filmwright.training import denoiser
+from filmwright.training.denoiser import DenoiserTraining, train_denoiser
+from filmwright.training.loop import LoopConfig
+latents, out, resume = Path(sys.argv[1]), Path(sys.argv[2]), "resume" in sys.argv
+loss = denoiser.DenoiserObjective.loss
+def until_step_4(self, step, rank):
+    if step == 4 and rank.index == 1 and self.config.out.name == "died":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loss(self, step, rank)
+for name in ("died",) if resume else ("whole", "died"):
+    denoiser.DenoiserObjective.loss = loss if resume else until_step_4
+    train_denoiser(
+        DenoiserTraining(latents=latents, size="tiny"),
+        LoopConfig(out=out / name, max_minutes=5, max_steps=7, batch=4, log_every=1, threads=1, compile=False,
+                   resume=resume, checkpoint_minutes=0.0, cooldown=0.0, warmup_steps=0),
+    )
+"""
+
+
+def test_two_processes_of_which_one_died_go_on_to_the_weights_of_an_unbroken_run(
+    latents: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(DYING)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def train(*more: str) -> int:
+        words = [*command, str(latents), str(tmp_path), *more]
+        return subprocess.run(words, check=False, env=environment).returncode
+
+    assert train() != 0
+    whole, died = tmp_path / "whole", tmp_path / "died"
+    before = losses(died)
+    assert 3 <= len(before) <= 4  # the fifth step was begun by one of them
+    assert not (died / "denoiser.safetensors").exists()
+    assert train("resume") == 0
+    assert losses(whole)[: len(before)] == before
+    wanted, found = (
+        [json.loads(x) for x in (f / "log.jsonl").read_text().splitlines()] for f in (whole, died)
+    )
+    by_step = [{line["step"]: line["loss"] for line in lines if "loss" in line} for lines in (wanted, found)]
+    assert list(by_step[0]) == [1, 2, 3, 4, 5, 6, 7]
+    assert by_step[1] == pytest.approx(by_step[0], rel=1e-5)
+    for name in ("denoiser", "text"):
+        a, b = (load_file(run / f"{name}.safetensors") for run in (whole, died))
+        assert a.keys() == b.keys()
+        assert all(torch.allclose(a[k], b[k], atol=1e-5) for k in a)
+    notes = [wanted[-1], found[-1]]
+    assert notes[0].keys() == notes[1].keys()
+    assert notes[1]["held-out/mean"] == pytest.approx(notes[0]["held-out/mean"], rel=1e-4)
+
+
 def test_tracks_carry_the_first_frames_latent() -> None:
     z = torch.randn(1, 16, 3, 4, 5)
     tracks = torch.tensor(

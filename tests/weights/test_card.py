@@ -55,3 +55,47 @@ def test_a_card_with_what_no_card_has_is_refused(change: dict[str, object]) -> N
     ModelCard.model_validate(card)
     with pytest.raises(ValidationError):
         ModelCard.model_validate(card | change)
+
+
+def lengths_by_hand(card: ModelCard) -> list[int]:
+    """One frame for the first latent frame, `frame_step` for each more; and whole chunks of latent frames."""
+    latent_frames = range(1, card.max_frames + 1)
+    found = [1 + card.frame_step * (n - 1) for n in latent_frames if n % (card.chunk or 1) == 0]
+    return [n for n in found if card.min_frames <= n <= card.max_frames]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_makes_the_lengths_between_its_bounds_and_its_own_among_them(name: str) -> None:
+    card = load_card(name)
+    assert list(card.lengths) == lengths_by_hand(card)
+    assert card.num_frames in card.lengths
+    assert (card.lengths[0], card.lengths[-1]) == (card.min_frames, card.max_frames)
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 3, 4])
+@pytest.mark.parametrize("frame_step", [1, 4, 6, 8])
+@pytest.mark.parametrize("bounds", [(1, 81), (2, 80), (13, 13), (9, 957), (14, 25), (90, 200)])
+def test_lengths_and_steps_are_those_counted_by_hand(
+    frame_step: int, chunk: int | None, bounds: tuple[int, int]
+) -> None:
+    changes = {"frame_step": frame_step, "chunk": chunk, "min_frames": bounds[0], "max_frames": bounds[1]}
+    card = load_card("self-forcing-t2v-1.3b").model_copy(update=changes)
+    assert list(card.lengths) == lengths_by_hand(card)
+    for num_frames in card.lengths:
+        latent_frames = 1 + (num_frames - 1) // frame_step
+        assert card.steps_of(num_frames, 4) == (4 if chunk is None else 4 * latent_frames // chunk)
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths", "chunks"),
+    [
+        ("wan2.1-t2v-1.3b", [1, 5, 9], [1, 1, 1]),
+        ("self-forcing-t2v-1.3b", [9, 21, 33], [1, 2, 3]),
+        ("ltx-video", [9, 17, 25], [1, 1, 1]),
+        ("svd", [14], [1]),
+    ],
+)
+def test_the_first_lengths_of_some_models(name: str, lengths: list[int], chunks: list[int]) -> None:
+    card = load_card(name)
+    assert list(card.lengths)[: len(lengths)] == lengths
+    assert [card.steps_of(n, 5) for n in lengths] == [5 * count for count in chunks]

@@ -171,6 +171,7 @@ def build(
         _print(
             {
                 "made": built.made,
+                "took": {name: round(seconds, 3) for name, seconds in drawing.took.items()},
                 "kept": built.kept,
                 "files": [str(path) for path in built.files],
                 "seconds": built.cut.seconds,
@@ -200,7 +201,8 @@ def status(file: File = DEFAULT, as_json: options.Json = False) -> None:
         return
     for state in found:
         mark = "*" if state.take is not None and state.selected else " "
-        typer.echo(f"{state.state:<8} {mark} {state.name}")
+        sealed = f" ({state.sealed})" if state.sealed else ""
+        typer.echo(f"{state.state:<8} {mark} {state.name}{sealed}")
 
 
 @film_app.command()
@@ -344,6 +346,7 @@ def _plain(state: State) -> dict[str, Any]:
         "take": state.take,
         "selected": state.selected,
         "state": state.state,
+        "sealed": state.sealed,
         "key": state.result.key,
         "reasons": [
             {"what": reason.what, "before": reason.before, "now": reason.now, "said": reason.line}

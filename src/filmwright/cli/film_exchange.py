@@ -33,12 +33,18 @@ def export_film(
     fps: Annotated[
         str | None, typer.Option("--fps", metavar="RATE", help="23.976 for a film of 24: the same frames.")
     ] = None,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private", help="Shots without words, models and seeds, as of a film that was built so."
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Write the cut for an editor, with the rendered shots beside it, and say what the format does not hold."""
     from filmwright.direction.film.opened import open_film
     from filmwright.direction.timeline.exchange import SUFFIXES, write_timeline
-    from filmwright.direction.timeline.film_edit import copy_media, edit_of_film
+    from filmwright.direction.timeline.film_edit import copy_media, edit_of_film, is_private
     from filmwright.direction.timeline.timecode import parse_rate
     from filmwright.media.files import check_output, say_os_error
 
@@ -50,7 +56,7 @@ def export_film(
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise say_os_error(folder, error) from error
-    copied, missing = copy_media(opened, folder)
+    copied, missing = copy_media(opened, folder, private=private or is_private(opened))
     losses += write_timeline(edit, target, media=folder)
     short = short_of(edit, handles)
     notes = []

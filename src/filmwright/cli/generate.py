@@ -68,6 +68,7 @@ def generate(
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
     no_sound: options.NoSound = False,
+    attention: options.Attention = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -132,6 +133,7 @@ def generate(
         quantize=quantize,
         compile=compile_,
         sound=False if no_sound else None,
+        attention=attention,
         base=earlier.request if earlier else None,
     )
     if out is None:
@@ -168,6 +170,7 @@ def generate(
             raise typer.Exit(code)
         return
     made_with = earlier.weights if earlier else None
+    proved = earlier.proofs if earlier and earlier.request.attention == first.attention else None
     results = []
     for index, (request, path) in enumerate(zip(requests, paths, strict=True)):
         title = f"{index + 1}/{count} " if count > 1 else ""
@@ -179,9 +182,11 @@ def generate(
                 device=place,
                 weights=weights,
                 made_with=made_with,
+                proved=proved,
                 memory=budget,
                 sign=not no_sign,
                 private=private,
+                lone=count == 1,
             )
         if not as_json and is_first():
             typer.echo(

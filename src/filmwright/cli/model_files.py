@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from filmwright.cli import options
-from filmwright.cli.progress import time_left
+from filmwright.cli.progress import Bar, time_left
 from filmwright.spec.errors import BadRequest, Cancelled
 from filmwright.spec.plan import say_bytes
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import rich.progress
 
     from filmwright.weights.hub import HubFile, HubListing
+    from filmwright.weights.places import Place
 
 __all__ = ["add", "pull", "remove"]
 
@@ -114,16 +114,13 @@ def pull(
 ) -> None:
     """Download a model's weights from the hub; a pull that was stopped goes on where it stopped."""
     from filmwright.weights.card import load_card
-    from filmwright.weights.places import places
+    from filmwright.weights.places import over_its_base, places
     from filmwright.weights.pulling import already_pulled, bytes_there, default_folder, list_pull
     from filmwright.weights.pulling import pull as fetch
 
     card = load_card(name)
     if card.hub_lora is not None:
-        raise BadRequest(
-            f"{name!r} is published as LoRA files ({card.hub_lora}) over {card.base!r}: pull {card.base!r}, download "
-            f"a LoRA, and: filmwright models add FOLDER --as {name} --lora FILE"
-        )
+        raise BadRequest(f"{name!r} is not pulled as a whole: {over_its_base(card)}")
     if to is not None and to.exists() and not to.is_dir():
         raise BadRequest(f"--to {to} is not a folder")
     before = places().get(name)
@@ -155,27 +152,28 @@ def _what(listing: HubListing, there: int, *, pinned: bool) -> str:
     return f"pulling {listing.hub} at {commit}: {len(listing.files)} files, {say_bytes(listing.bytes)}{kept}"
 
 
-class _Pulling:
+class _Pulling(Bar):
     """An `OnBytes` that draws a bar where stderr is a terminal, and says a line now and then where it is not."""
 
     def __init__(self, listing: HubListing, there: int, *, quiet: bool) -> None:
-        self.listing, self.there, self.quiet = listing, there, quiet
+        super().__init__(quiet=quiet)
+        self.listing, self.there = listing, there
         self.began, self.said, self.file = time.monotonic(), 0.0, ""
-        self._bar: rich.progress.Progress | None = None
-        self._task: rich.progress.TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._start("starting", self.listing.bytes, self.there)
+        return self
 
     def __call__(self, file: HubFile, done: int) -> None:
         """`done` bytes of all are there, the last of `file`."""
         now = time.monotonic()
         if file.name != self.file:
             self.file = file.name
-            if self._bar is not None and self._task is not None:
-                self._bar.update(self._task, description=file.name[-40:])
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done)
-        elif not self.quiet and now - self.said >= LINE_EVERY and now - self.began >= LINE_EVERY:
+            self._update(description=file.name[-40:])
+        self._update(completed=done)
+        if self._bar is None and now - self.said >= LINE_EVERY and now - self.began >= LINE_EVERY:
             self.said = now
-            typer.echo(self.line(done, now), err=True)
+            self._say(self.line(done, now))
 
     def line(self, done: int, now: float) -> str:
         """How far it is, how fast, and how long it will take."""
@@ -189,36 +187,10 @@ class _Pulling:
         ]
         return ", ".join(part for part in parts if part)
 
-    def __enter__(self) -> Self:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
+    def _columns(self) -> Iterable[rich.progress.ProgressColumn]:
+        from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._bar.add_task("starting", total=self.listing.bytes, completed=self.there)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        return DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
 
 
 def remove(
@@ -246,9 +218,7 @@ def remove(
                 f"{place.path} was not pulled into Filmwright's own folder: remove {name!r} without --delete, and "
                 "delete its files by hand"
             )
-        lent = [
-            other for other, item in places().items() if other != name and _borrows(item.parts, place.path)
-        ]
+        lent = [other for other, item in places().items() if other != name and _borrows(item, place.path)]
         if lent:
             raise BadRequest(f"{', '.join(lent)} uses files of {name!r}: remove it first")
         count = sum((place.path / file).stat().st_size for file in names)
@@ -264,5 +234,6 @@ def remove(
         )
 
 
-def _borrows(parts: dict[str, Path], folder: Path) -> bool:
-    return any(part.is_relative_to(folder) for part in parts.values())
+def _borrows(place: Place, folder: Path) -> bool:
+    used = (*place.roots, *(lora.path for lora in place.loras))
+    return any(path.is_relative_to(folder) for path in used)

@@ -81,6 +81,8 @@ def show(
 
 def _weights_lines(card: ModelCard, place: Place | None) -> list[str]:
     """Where the weights are published, and where they lie."""
+    from filmwright.weights.places import over_its_base
+
     if card.hub is None:
         return ["  weights   here: they come with the package"]
     commit = (
@@ -92,7 +94,8 @@ def _weights_lines(card: ModelCard, place: Place | None) -> list[str]:
     over = f", as LoRA over {card.base} in {card.hub_lora}" if card.hub_lora else ""
     lines = [f"  hub       {card.hub}{over}, {commit}{size}"]
     if place is None:
-        return [*lines, f"  weights   not here: filmwright models pull {card.name}"]
+        how = f"filmwright models pull {card.name}" if card.hub_lora is None else over_its_base(card)
+        return [*lines, f"  weights   not here: {how}"]
     how = f", commit {place.revision[:12]}" if place.revision else ""
     lines.append(f"  weights   {place.path}, {say_bytes(place.bytes)}{how}")
     lines += [f"            {role}: {path}" for role, path in place.parts.items() if role != "transformer"]
@@ -172,7 +175,9 @@ def pick(
     plans = {}
     for name, request in requests.items():
         try:
-            plans[name] = plan_for(request, device=place, budget=budget, as_published=True, elsewhere=True)
+            plans[name] = plan_for(
+                request, device=place, budget=budget, as_published=True, elsewhere=True, lone=True
+            )
         except (DoesNotFit, WeightsError) as error:
             refused[name] = str(error)
     order = sorted(plans, key=lambda name: plans[name].seconds or 0.0)

@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "Aspect",
+    "Attention",
     "Camera",
     "Compile",
     "Controls",
@@ -69,5 +70,13 @@ Compile = Annotated[
 ]
 NoSound = Annotated[
     bool, typer.Option("--no-sound", help="Leave out the sound that a model makes with the picture.")
+]
+Attention = Annotated[
+    str | None,
+    typer.Option(
+        "--attention",
+        metavar="NAME",
+        help="What computes attention: auto, blocks, sdpa, flash2, flash3, flex or sage.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

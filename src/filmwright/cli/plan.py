@@ -31,6 +31,7 @@ def plan(
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
     no_sound: options.NoSound = False,
+    attention: options.Attention = None,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -59,6 +60,7 @@ def plan(
         quantize=quantize,
         compile=compile_,
         sound=False if no_sound else None,
+        attention=attention,
         base=read_sidecar(again).request if again else None,
     )
 
@@ -68,7 +70,9 @@ def plan(
 
     place = pick_device(device)
     check_place(request, place)
-    made = plan_for(request, device=place, weights=weights, budget=budget, as_published=True, elsewhere=True)
+    made = plan_for(
+        request, device=place, weights=weights, budget=budget, as_published=True, elsewhere=True, lone=True
+    )
     if as_json:
         typer.echo(json.dumps(made.plain(), ensure_ascii=False))
         return

@@ -1,10 +1,11 @@
-"""Draws the stream of events on the terminal: one line that says what happens and how long it will take."""
+"""Draws work on the terminal: one line that says what happens and how long it will take."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
@@ -13,7 +14,7 @@ from filmwright.spec.events import Event, Finished, Planned, Progress, Started, 
 if TYPE_CHECKING:
     import rich.progress
 
-__all__ = ["Drawing", "time_left"]
+__all__ = ["Bar", "Drawing", "time_left"]
 
 SAID = {
     "load": "loading weights",
@@ -32,51 +33,18 @@ def time_left(seconds: float | None) -> str:
     return f"{whole // 60}:{whole % 60:02d} left"
 
 
-class Drawing:
-    """An `OnEvent` that draws a bar on stderr where that is a terminal, and always says each warning once."""
+class Bar:
+    """A bar on stderr where that is a terminal, and lines that are said beside it; a `quiet` one does neither.
 
-    def __init__(self, *, title: str = "", quiet: bool = False) -> None:
-        """`title` goes before the stage's name; a `quiet` drawing only collects warnings, for --json."""
-        self.title, self.quiet = title, quiet
-        self.warnings: list[Warned] = []
+    A subclass says with `_columns` what stands right of the bar, and shows it with `_start`; it goes with the block.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self._bar: rich.progress.Progress | None = None
         self._task: rich.progress.TaskID | None = None
 
-    def __call__(self, event: Event) -> None:
-        """Draw one event."""
-        match event:
-            case Warned() if event not in self.warnings:
-                self.warnings.append(event)
-                if not self.quiet:
-                    self._say(f"warning: {event.message}")
-            case Planned(plan=plan):
-                if not self.quiet:
-                    self._say(f"plan: {plan.line}")
-            case Started(stage=stage, total=total) if self._bar is not None and self._task is not None:
-                said = f"{self.title}{SAID.get(stage, stage)}"
-                self._bar.reset(self._task, description=said, total=max(total, 1), completed=0)
-            case Progress(done=done, total=total) if self._bar is not None and self._task is not None:
-                left = time_left(event.seconds_left)
-                self._bar.update(self._task, completed=done, total=max(total, 1), left=left)
-            case Finished() if self._bar is not None and self._task is not None:
-                self._bar.update(self._task, completed=self._bar.tasks[self._task].total)
-
     def __enter__(self) -> Self:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TextColumn("{task.fields[left]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._bar.add_task(f"{self.title}starting", total=1, left="")
-            self._bar.start()
         return self
 
     def __exit__(
@@ -85,8 +53,69 @@ class Drawing:
         if self._bar is not None:
             self._bar.stop()
 
+    def _columns(self) -> Iterable[rich.progress.ProgressColumn]:
+        raise NotImplementedError
+
+    def _start(self, said: str, total: float, completed: int = 0) -> None:
+        if self.quiet or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            *self._columns(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(said, total=total, completed=completed, left="")
+        self._bar.start()
+
+    def _update(self, **changes: Any) -> None:
+        """As `rich.progress.Progress.update`."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, **changes)
+
     def _say(self, line: str) -> None:
+        if self.quiet:
+            return
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             typer.echo(line, err=True)
+
+
+class Drawing(Bar):
+    """An `OnEvent` that draws a clip's stages, and says each warning once; a quiet one keeps them, for --json."""
+
+    def __init__(self, *, title: str = "", quiet: bool = False) -> None:
+        """`title` goes before the stage's name."""
+        super().__init__(quiet=quiet)
+        self.title = title
+        self.warnings: list[Warned] = []
+
+    def __enter__(self) -> Self:
+        self._start(f"{self.title}starting", 1)
+        return self
+
+    def __call__(self, event: Event) -> None:
+        """Draw one event."""
+        match event:
+            case Warned() if event not in self.warnings:
+                self.warnings.append(event)
+                self._say(f"warning: {event.message}")
+            case Planned(plan=plan):
+                self._say(f"plan: {plan.line}")
+            case Started(stage=stage, total=total) if self._bar is not None and self._task is not None:
+                said = f"{self.title}{SAID.get(stage, stage)}"
+                self._bar.reset(self._task, description=said, total=max(total, 1), completed=0)
+            case Progress(done=done, total=total):
+                self._update(completed=done, total=max(total, 1), left=time_left(event.seconds_left))
+            case Finished() if self._bar is not None and self._task is not None:
+                self._update(completed=self._bar.tasks[self._task].total)
+
+    def _columns(self) -> Iterable[rich.progress.ProgressColumn]:
+        from rich.progress import TextColumn
+
+        return TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.fields[left]}")

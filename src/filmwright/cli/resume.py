@@ -68,6 +68,7 @@ def resume(
             weights=run.record.weights_folder,
             sign=run.record.sign,
             private=run.record.private,
+            lone=True,
         )
     shape = run.record.request.shape
     if as_json:

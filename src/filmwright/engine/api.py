@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 
 from filmwright.engine.build_request import build_request
 from filmwright.media.clips import Clip
+from filmwright.spec.backends import AttentionBackend
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import OnEvent
 from filmwright.spec.plan import parse_memory
@@ -37,6 +38,7 @@ class Options(TypedDict, total=False):
     quantize: Quantize
     compile: bool
     sound: bool
+    attention: AttentionBackend
 
 
 def generate(

@@ -10,6 +10,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from filmwright.engine.check_shape import check_frames, check_rate, check_size, 
 from filmwright.engine.distilled import check_distilled
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
+from filmwright.spec.backends import ATTENTION_BACKENDS, is_installed
 from filmwright.spec.compositions import check_together, composition
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import (
@@ -79,6 +81,7 @@ def build_request(
     quantize: str | None = None,
     compile: bool | None = None,  # noqa: A002 (the field's name)
     sound: bool | None = None,
+    attention: str | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -106,6 +109,7 @@ def build_request(
         quantize: eight bits for the weights, a `spec.request.Quantize`; "none" is exact.
         compile: whether the denoiser's blocks run as compiled code.
         sound: whether a model that makes sound with the picture gives it.
+        attention: what computes attention, a `spec.backends.AttentionBackend`; "auto" is the machine's best exact one.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -155,6 +159,7 @@ def build_request(
         quantize=_given(quantize, str(base.quantize) if base else "none"),  # type: ignore[arg-type]
         compile=_given(compile, base.compile if base else False),
         sound=_given(sound, base.sound if base and card.sound else True),
+        attention=_given(attention, str(base.attention) if base else "auto"),  # type: ignore[arg-type]
     )
     check_request(request, card)
     try:
@@ -193,7 +198,12 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     check_controls(request, card)
     _check_loras(request, card)
     check_name("quantization", request.quantize, QUANTIZE)
-    check_together(composition(request, card.family))
+    check_name(
+        "attention",
+        request.attention,
+        [n for n in ATTENTION_BACKENDS if n == request.attention or is_installed(n)],
+    )
+    check_together(replace(composition(request, card.family), installed=is_installed(request.attention)))
     if not request.sound and not card.sound:
         raise BadRequest(f"model {card.name!r} makes no sound: leave --no-sound out")
     if not 0 <= request.cache <= 1:

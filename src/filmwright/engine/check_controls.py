@@ -67,6 +67,10 @@ def check_controls(request: Request, card: ModelCard) -> None:
                     raise BadRequest(
                         f"a prefix of {num_frames} frames leaves nothing to make of {request.num_frames}: shorten it"
                     )
+                step = card.frame_step
+                if (num_frames - 1) % step:
+                    near = max(round((num_frames - 1) / step), 1) * step + 1
+                    raise BadRequest(f"{num_frames} frames cannot be carried on: {step}k+1, such as {near}")
                 _check_same(clip)
             case MotionBrush():
                 starts = [

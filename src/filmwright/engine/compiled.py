@@ -21,6 +21,7 @@ from torch import Tensor
 
 from filmwright.engine.parallel import sharing
 from filmwright.models.wan import Attend, RunBlock, plainly
+from filmwright.spec.backends import NEEDS, is_installed
 from filmwright.spec.compositions import check_together, composition
 from filmwright.spec.request import Request
 from filmwright.weights.card import load_card
@@ -50,7 +51,8 @@ def check_place(request: Request, device: str, processes: int | None = None) -> 
         composition(request, load_card(request.model).family),
         device="cuda" if on_gpu else "cpu",
         capability=torch.cuda.get_device_capability(device) if on_gpu else None,
-        compiler=not request.compile or can_compile(device),
+        compiler=not (request.compile or NEEDS[request.attention].compiler) or can_compile(device),
+        installed=is_installed(request.attention),
         sharing=sharing(count, guided=request.guidance != 1),
     )
     check_together(run)

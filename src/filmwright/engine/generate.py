@@ -31,6 +31,7 @@ from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
 from filmwright.engine.runs import RunRecord, folder_of
 from filmwright.engine.sidecar import (
+    USELESS,
     Sidecar,
     SignedRecord,
     SoundRecord,
@@ -123,6 +124,7 @@ def generate_clip(
     memory: int | None = None,
     sign: bool = True,
     private: bool = False,
+    lone: bool = False,
 ) -> Clip:
     """Makes the clip of a request; with `path`, writes it there too (H.264 in MP4) with its sidecar beside it.
 
@@ -131,7 +133,7 @@ def generate_clip(
 
     `weights` is a folder to take instead of the model's own, `backbone` a pocket backbone that is loaded already.
     `memory` in bytes is what the run may come to use, of the whole process on a CPU, of the device on a GPU; what is
-    free if not given.
+    free if not given. A `lone` clip is the only one of its process: no net is kept for the next.
 
     Raises:
         DoesNotFit: it needs more memory than it may use; nothing was loaded.
@@ -145,7 +147,7 @@ def generate_clip(
     target = check_output(path, suffixes=(".mp4",)) if path is not None else None
     frames = np.empty((request.num_frames, request.height, request.width, 3), np.uint8)
     run = _Run(request, target, on_event, device, weights, sign=sign, private=private)
-    sidecar = run.make(frames, backbone=backbone, memory=memory)
+    sidecar = run.make(frames, backbone=backbone, memory=memory, lone=lone)
     seal = None if run.credentials is None else ClipSeal(credentials=run.credentials, sidecar=sidecar)
     return Clip(
         frames=frames,
@@ -166,23 +168,27 @@ def generate_file(
     device: str = "cpu",
     weights: Path | None = None,
     made_with: Mapping[str, str] | None = None,
+    proved: Mapping[str, Mapping[str, float]] | None = None,
     memory: int | None = None,
     sign: bool = True,
     private: bool = False,
     on_frames: OnFrames | None = None,
     clips: Mapping[str, tuple[Path, str]] | None = None,
+    lone: bool = False,
 ) -> Sidecar:
     """As `generate_clip` with a path, but the frames are not held: memory does not grow with the clip's length.
 
     `clips` are, by the path of a picture or clip of the request, the clip that it is of and its title, for credentials.
 
     `on_frames` is given the frames piece by piece, in order, as they were before they were encoded. `made_with` are the
-    weights' hashes of an earlier clip of this request: if they are others now, a warning says so.
+    weights' hashes of an earlier clip of this request, `proved` its proofs: if weights or attention are others now, a
+    warning says so.
     """
     check_request(request)
     target = check_output(path, suffixes=(".mp4",))
     run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private, clips=clips)
-    return run.make(None, made_with=made_with, memory=memory)
+    run.proved = proved or {}
+    return run.make(None, made_with=made_with, memory=memory, lone=lone)
 
 
 class _Run:
@@ -205,9 +211,11 @@ class _Run:
         self.device = join(device)  # several processes make one clip; the first of them speaks and writes
         self.clock = _Clock(on_event if is_first() else None, self.device)
         self.said: list[str] = []
+        self.proofs: dict[str, dict[str, float]] = {}
         self.sign, self.private = sign, private
         self.signed: SignedRecord | None = None
         self.sound: Sound | None = None
+        self.proved: Mapping[str, Mapping[str, float]] = {}  # of an earlier clip of this request
         self.credentials = credentials_for(
             sign=sign and is_first(), private=private, warn=self._warn, clips=clips
         )
@@ -219,9 +227,10 @@ class _Run:
         backbone: Backbone | None = None,
         made_with: Mapping[str, str] | None = None,
         memory: int | None = None,
+        lone: bool = False,
     ) -> Sidecar:
         """Fills `frames` [T, H, W, 3], if they are to be held, and writes the file, if there is a target."""
-        runner = self._load(backbone, memory, hold=frames is not None)
+        runner = self._load(backbone, memory, hold=frames is not None, lone=lone)
         request = self.request
         for finding in runner.findings(request):
             self._warn(finding.code, finding.message)
@@ -244,24 +253,26 @@ class _Run:
             weights=runner.hashes,
             timings=self.clock.seconds,
             memory=self.clock.peaks,
-            proofs=runner.proofs,
+            proofs=self.proofs,
             warnings=self.said,
             frames_digest=digest,
-            sound=None if self.sound is None else _record(self.sound),
+            sound=None if self.sound is None else SoundRecord.of(self.sound),
             signed=self.signed,
         )
         if self.target is not None:
             write_sidecar(sidecar_path(self.target), sidecar)
         return sidecar
 
-    def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool) -> Runner:
+    def _load(self, backbone: Backbone | None, memory: int | None, *, hold: bool, lone: bool) -> Runner:
         """The plan, and what it says to load."""
         request, weights = self.request, self.weights
         check_place(request, self.device)
         if backbone is not None:
             with self.clock.stage("load", 1):
                 return PocketRunner(backbone)
-        plan = plan_for(request, device=self.device, weights=weights, budget=memory, hold_frames=hold)
+        plan = plan_for(
+            request, device=self.device, weights=weights, budget=memory, hold_frames=hold, lone=lone
+        )
         self.clock.tell(Planned(plan=plan))
         if memory is not None:
             keep_exact()
@@ -303,26 +314,44 @@ class _Run:
     def _denoise(self, runner: Runner, journal: Journal) -> Latents:
         """Clean latents, from where the journal has come."""
         if (latents := journal.latents()) is not None:
+            found = journal.found()
+            self._say(found.get("proofs", {}), cold=found.get("cold", False))
             return latents
         request, clock = self.request, self.clock
         with clock.stage("encode", 1):
             prepared = runner.prepare(request)
+        self._say(runner.proofs)
+        before, now = _attention(self.proved), _attention(runner.proofs)
+        if before and now and before != now:
+            self._warn(
+                "other-attention",
+                f"{now} is used where the earlier clip had {before}: the frames will differ a little; "
+                "--attention NAME says which is used",
+            )
         give_back(self.device)
         card = load_card(request.model)
         steps = card.steps_of(request.num_frames, request.steps)
         with clock.stage("denoise", steps, before=min(journal.kept // card.calls, steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
-        for name, proof in runner.proofs.items():
-            if proof.get("dropped"):
-                self._warn(
-                    "dropped", f"{name} was dropped: it was {proof['difference']:.0%} off the exact result"
-                )
-        if request.cache and journal.kept:
-            self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
+        cold = bool(request.cache and journal.kept)
+        self._say(runner.proofs, cold=cold)
         del prepared
         give_back(self.device)
-        journal.keep_latents(latents)
+        journal.keep_latents(latents, {"proofs": self.proofs, "cold": cold})
         return latents
+
+    def _say(self, proofs: Mapping[str, Mapping[str, float]], *, cold: bool = False) -> None:
+        """What the user should know of how the latents are made, once; `cold` that a cache lost what it had kept."""
+        new = [name for name in proofs if name not in self.proofs]
+        self.proofs = {name: dict(proof) for name, proof in proofs.items()}
+        for name in new:
+            if proofs[name].get("dropped"):
+                off = proofs[name]["difference"]
+                far = f"it was {off:.0%} off the exact result"
+                why = far if off < USELESS else "it failed, or gave noise or no numbers"
+                self._warn("dropped", f"{name} was dropped: {why}")
+        if cold:
+            self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
 
     def _decode(self, runner: Runner, latents: Latents, frames: NDArray[np.uint8] | None) -> str:
         """The digest of the frames; the sound comes first, and each piece of the picture is encoded to video, with what
@@ -355,6 +384,9 @@ class _Run:
                 files.enter_context(video)
             writing: Future[None] | None = None
             for i, piece in enumerate(runner.decode(latents)):
+                if not len(piece):  # a strip that waits for the last one: no frame is whole yet
+                    step(i + 1, total)
+                    continue
                 if writing is not None:
                     writing.result()  # one piece waits, not many: an encoder may be slower than the net
                 digest.update(np.ascontiguousarray(piece).data)
@@ -384,10 +416,12 @@ def _write(video: VideoWriter, frames: NDArray[np.uint8], sound: NDArray[np.floa
         video.write_audio(sound)
 
 
-def _record(sound: Sound) -> SoundRecord:
-    channels, samples = sound.samples.shape
-    digest = blake3(sound.samples.tobytes()).hexdigest()
-    return SoundRecord(digest=digest, rate=sound.rate, channels=channels, samples=samples)
+def _attention(proofs: Mapping[str, Mapping[str, float]]) -> str | None:
+    """The attention that was used, if proofs tell."""
+    used = (
+        name for name, proof in proofs.items() if name.startswith("attention ") and not proof.get("dropped")
+    )
+    return next(used, None)
 
 
 class _Clock:

@@ -7,14 +7,15 @@ again from the start and is handed the answers that were kept, to the bit; from 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,6 +26,8 @@ from filmwright.engine.runs import LATENTS, LOCK, RECORD, RunRecord, folder_of, 
 from filmwright.spec.errors import BadRequest
 
 __all__ = ["Journal", "Latents", "journal_of"]
+
+FOUND = "found"  # in the latents' header
 
 Tell = Callable[[str, str], None]
 """(code, message) of a warning."""
@@ -57,7 +60,7 @@ class Journal:
                     return kept.to(x.device)
                 self.kept = index  # damaged: from here on the denoiser answers
             v = denoise(x, levels)
-            self._write(_answer(index), x=v)
+            self._write(_answer(index), {"x": v})
             return v
 
         return answer
@@ -67,10 +70,22 @@ class Journal:
         kept = self._read(LATENTS)
         return Latents(picture=kept["x"], sound=kept.get("sound")) if "x" in kept else None
 
-    def keep_latents(self, latents: Latents) -> None:
-        """Keeps what decoding starts from; the answers behind it are not needed any more."""
+    def found(self) -> dict[str, Any]:
+        """What was found while these latents were made, as it was kept with them."""
+        if self.folder is None:
+            return {}
+        try:
+            with safe_open(self.folder / LATENTS, framework="pt") as file:
+                told: dict[str, Any] = json.loads((file.metadata() or {}).get(FOUND, "{}"))
+        except (SafetensorError, OSError, ValueError):
+            return {}
+        return told
+
+    def keep_latents(self, latents: Latents, found: Mapping[str, Any] | None = None) -> None:
+        """Keeps what decoding starts from and what was found on the way; the answers behind it are needed no more."""
         sound = {} if latents.sound is None else {"sound": latents.sound}
-        self._write(LATENTS, x=latents.picture, **sound)
+        note = {FOUND: json.dumps(dict(found or {}))}
+        self._write(LATENTS, {"x": latents.picture, **sound}, note)
         if self.folder is not None and self.writes:  # the disk has taken them
             for index in range(self.calls):
                 (self.folder / _answer(index)).unlink(missing_ok=True)
@@ -91,13 +106,15 @@ class Journal:
         except (SafetensorError, OSError):
             return {}
 
-    def _write(self, name: str, **tensors: Tensor) -> None:
+    def _write(self, name: str, tensors: dict[str, Tensor], note: dict[str, str] | None = None) -> None:
         """A disk that refuses ends the keeping, not the run."""
         if self.folder is None or not self.writes:
             return
         aside = self.folder / f".{name}"
         try:
-            save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, aside)
+            save_file(
+                {key: t.detach().cpu().contiguous() for key, t in tensors.items()}, aside, metadata=note
+            )
             aside.replace(self.folder / name)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)

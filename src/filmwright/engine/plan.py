@@ -64,10 +64,12 @@ def plan_for(
     as_published: bool = False,
     hold_frames: bool = False,
     elsewhere: bool = False,
+    lone: bool = False,
 ) -> Plan:
     """The plan of a run; `budget` in bytes, or what is free if not given.
 
     `hold_frames` counts all frames, which are held where a clip is wanted and not only a file.
+    A `lone` clip is the only one that its process makes, so no net is kept for the next.
     `as_published` plans a model that is not on this machine by its published sizes. A plan for a run `elsewhere`, in a
     process of its own, leaves out what finding it has brought into this one.
 
@@ -90,6 +92,8 @@ def plan_for(
         plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES]
     else:
         plans = [_pocket_plan(request, device, weights, base.bytes, free, video)]
+    if lone and len(plans) > 1:
+        plans = [plan for plan in plans if plan.strategy.nets != "held"]
     for index, plan in enumerate(plans):
         if plan.peak * MARGIN <= free:
             others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
@@ -164,7 +168,7 @@ def _wan_plan(
     text = 2 * sizes["text_block"] + READING if strategy.nets == "streamed" else sizes["text"]
     encode = {"text": text + works["text"].bytes}
     if pictured:
-        encode["vae"] = sizes["vae"] + works["pictures"].bytes
+        encode["encoder"] = sizes["encoder"] + works["pictures"].bytes
         encode["eye"] = 2 * sizes.get("eye", 0)
     one = max(sizes["transformer"], sizes.get("transformer_2", 0))
     if strategy.nets == "streamed":
@@ -172,17 +176,17 @@ def _wan_plan(
         one += (2 - layers) * sizes["block"] + READING
     decode = works["decode"].bytes + video
     if strategy.nets == "held":
-        held = sizes["text"] + (sizes["vae"] + sizes.get("eye", 0) if pictured else 0)
+        held = sizes["text"] + (sizes["encoder"] + sizes.get("eye", 0) if pictured else 0)
         peaks = (
             base + held + max(v - sizes.get(k, 0) for k, v in encode.items()),
             base + held + denoisers + works["denoise"].bytes,
-            base + held + denoisers + (0 if pictured else sizes["vae"]) + decode,
+            base + held + denoisers + sizes["decoder"] + decode,
         )
     else:
         peaks = (
             base + max(encode.values()),
             base + one + works["denoise"].bytes,
-            base + sizes["vae"] + decode,
+            base + sizes["decoder"] + decode,
         )
     if request.compile and device == "cpu":
         peaks = (peaks[0], peaks[1] + COMPILER, peaks[2] + COMPILER)

@@ -21,6 +21,7 @@ from filmwright.engine.devices import fast_dtype
 from filmwright.engine.journal import Latents
 from filmwright.models.dit import CAMERA
 from filmwright.spec.clip import Sound
+from filmwright.spec.controls import is_motion
 from filmwright.spec.request import Request
 from filmwright.spec.words import Finding, analyse
 from filmwright.weights.backbone import Backbone, load_backbone
@@ -64,10 +65,12 @@ class PocketRunner:
         return self.backbone.hashes
 
     def findings(self, request: Request) -> Sequence[Finding]:
-        """Words that the weights do not know, and prompts in which nothing moves."""
+        """Words that the weights do not know, and clips in which neither words nor controls move anything."""
         part = load_card(request.model).part
         assert part is not None
-        return analyse(request.prompt, self.backbone.tokenizer.prompt_vocabulary(part)).findings
+        found = analyse(request.prompt, self.backbone.tokenizer.prompt_vocabulary(part)).findings
+        moves = request.num_frames == 1 or any(is_motion(control) for control in request.controls)
+        return [finding for finding in found if not (moves and finding.code == "no-motion")]
 
     def prepare(self, request: Request) -> tuple[Conditions, tuple[Tensor, Tensor]]:
         """Controls and words as tensors."""

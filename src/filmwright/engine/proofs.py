@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from filmwright.engine.compiled import apart, compiled_run
 from filmwright.engine.parallel import agree
+from filmwright.engine.sidecar import USELESS
 from filmwright.models.quantized import quantize_layers, weight_only
 from filmwright.models.wan import Attend, Context, RunBlock, WanTransformer, plainly
 from filmwright.weights.wan_folder import WanFolder
@@ -39,7 +40,6 @@ __all__ = [
 TOO_FAR = {"int8": 0.08, "int8-dynamic": 0.10, "fp8": 0.15, "fp8-dynamic": 0.20}
 COMPILED_TOO_FAR = {torch.bfloat16: 0.02, torch.float16: 0.01, torch.float32: 1e-4}
 STEPPED = 0.25  # of the bound above, where tokens are rounded: a last bit moves a number to the next step
-USELESS = 10.0  # the difference of what fails, or gives no numbers
 PIECE = 1 << 22  # numbers that are compared at a time
 SMALL = 1 / 32
 SEED = 0

@@ -20,9 +20,9 @@ from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import BadRequest
+from filmwright.spec.home import home
 from filmwright.spec.request import Request
 from filmwright.weights.card import CARDS, load_card
-from filmwright.weights.places import home
 
 __all__ = [
     "LATENTS",

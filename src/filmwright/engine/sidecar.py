@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
+from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.media.files import write_atomic
@@ -17,8 +18,12 @@ from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import REQUEST_VERSION, Request
 from filmwright.version import VERSION
 
+if TYPE_CHECKING:
+    from filmwright.spec.clip import Sound
+
 __all__ = [
     "SIDECAR_VERSION",
+    "USELESS",
     "Sidecar",
     "SignedRecord",
     "SoundRecord",
@@ -30,6 +35,7 @@ __all__ = [
 ]
 
 SIDECAR_VERSION: Final = 1
+USELESS: Final = 10.0  # in proofs, the difference of what fails or gives no numbers
 MAX_BYTES = 10_000_000  # a sidecar has a few kilobytes; a larger file is something else
 DECIDING = ("torch", "numpy", "av")  # packages that pixels depend on
 
@@ -55,6 +61,13 @@ class SoundRecord(BaseModel):
     rate: int
     channels: int
     samples: int
+
+    @classmethod
+    def of(cls, sound: Sound) -> Self:
+        """The record of a sound."""
+        channels, samples = sound.samples.shape
+        digest = blake3(sound.samples.tobytes()).hexdigest()
+        return cls(digest=digest, rate=sound.rate, channels=channels, samples=samples)
 
 
 class Sidecar(BaseModel):

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -48,6 +49,7 @@ from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_parts import parts_of
 from filmwright.weights.wan_sketch import WanSketch
+from filmwright.weights.wan_text import WORDS
 
 __all__ = ["WIDEST_STRIP", "WanRunner", "latent_shape", "past_for", "wan_dtypes", "wan_files", "wan_runner"]
 
@@ -56,6 +58,7 @@ N = TypeVar("N")
 # how many there are is the picture's affair and not the budget's, so that a request gives the same bits everywhere
 WIDEST_STRIP = 64
 PROOF_WORDS = 64  # tokens of a prompt that the text encoder is tried on
+CLIP_TOKENS = 257  # of a picture
 
 
 class WanRunner:
@@ -75,6 +78,7 @@ class WanRunner:
         self.proofs: dict[str, dict[str, float]] = {}
         self._held: dict[str, Any] = {}
         self._mode = "none"  # what the held nets are in
+        self._attend: Attend = F.scaled_dot_product_attention  # what `prepare` has chosen
 
     def findings(self, request: Request) -> Sequence[Finding]:
         """Nothing of the words, these models were trained on everybody's; but what goes beyond a model's training."""
@@ -83,9 +87,17 @@ class WanRunner:
     def prepare(self, request: Request) -> tuple[Tensor, Given | None, Tensor | None]:
         """Features of the prompt and of what is not wanted [2, l, d], what is given, and CLIP's tokens.
 
-        Without guidance nobody asks what is not wanted: [1, l, d].
+        Without guidance nobody asks what is not wanted: [1, l, d]. First of all, what computes attention is chosen.
+
+        Raises:
+            BadRequest: the attention that is asked for is not right here.
         """
-        self.proofs = {}
+        folder = self.folder
+        shapes, head_dim = _attended(self.card, folder, request), folder.configs[0].head_dim
+        self._attend, found = choose_attention(
+            folder.device, folder.dtype, shapes, head_dim, request.attention
+        )
+        self.proofs = dict(found)
         if request.quantize != self._mode:
             self._held.clear()
             self._mode = request.quantize
@@ -95,7 +107,7 @@ class WanRunner:
         if not shown:
             return words, None, None
         pictures = [load_image(shown[at], request.width, request.height) for at in sorted(shown)]
-        vae = self._net("vae", self.folder.vae)
+        vae = self._net("vae encoder", partial(self.folder.vae, "encoder"))
         like = vae.conv1.weight
         as_pixels = [
             torch.tensor(p, device=like.device).permute(2, 0, 1)[None].to(like.dtype) / 127.5 - 1
@@ -148,11 +160,7 @@ class WanRunner:
         noise = draw(shape).to(words.device)
         shift = card.shift or 1.0
         times = few_steps(card.levels, shift=shift) if card.levels else timesteps(request.steps, shift=shift)
-        count = shape[2] * shape[3] * shape[4] // 4
-        attend, found = choose_attention(
-            self.folder.device, self.folder.dtype, count, self.folder.configs[0].head_dim
-        )
-        self.proofs |= found
+        attend = self._attend
         caches: list[FirstBlockCache] = []
 
         def cache() -> FirstBlockCache:
@@ -227,7 +235,11 @@ class WanRunner:
             DoesNotFit: they do not.
         """
         if self.strategy.exact is None:
-            off = max(p["difference"] for p in self.proofs.values() if p.get("dropped"))
+            off = max(
+                p["difference"]
+                for n, p in self.proofs.items()
+                if p.get("dropped") and not n.startswith("attention")
+            )
             raise DoesNotFit(
                 f"{what} in eight bits is {off:.0%} off the exact result, and the exact one does not fit: "
                 "allow more --memory, or take another --quantize"
@@ -295,8 +307,8 @@ class WanRunner:
 
     def decode(self, latents: Latents) -> Iterator[NDArray[np.uint8]]:
         """Frames uint8 [n, H, W, 3], a latent frame at a time; none of them while all but the last strip are made."""
-        vae = self._net("vae", self.folder.vae)
-        pieces = latents.picture.to(vae.conv1.weight.dtype).split(1, dim=2)
+        vae = self._net("vae decoder", partial(self.folder.vae, "decoder"))
+        pieces = latents.picture.to(vae.conv2.weight.dtype).split(1, dim=2)
 
         def decoded(strip: Strip | None) -> Iterator[NDArray[np.uint8]]:
             memory: Memory = {}
@@ -379,6 +391,19 @@ def _runner(
     loras: tuple[PlacedLora, ...],
 ) -> WanRunner:
     return WanRunner(load_card(model), folder, dict(hashes), strategy, loras)
+
+
+def _attended(card: ModelCard, folder: WanFolder, request: Request) -> dict[str, tuple[int, int]]:
+    """What a pass attends to -> how many tokens attend to how many."""
+    shape, config = latent_shape(folder, request), folder.configs[0]
+    past = past_for(card, shape[2])
+    frames, seen = (shape[2], shape[2]) if past is None else (past.chunk, past.chunk * past.places)
+    a_frame = shape[3] * shape[4] // 4
+    count = frames * a_frame
+    found = {"itself": (count, seen * a_frame), "words": (count, WORDS)}
+    if config.image_dim is not None:
+        found["pictures"] = (count, config.image_tokens or CLIP_TOKENS)
+    return found
 
 
 def latent_shape(folder: WanFolder | WanSketch, request: Request) -> tuple[int, int, int, int, int]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -59,30 +60,51 @@ def wan_works(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work
     card = load_card(request.model)
     decides = (
         latent_shape(folder, request), request.guidance != 1, request.steps, request.quantize, request.compile,
+        request.attention,
         sorted(c.at for c in request.controls if isinstance(c, Keyframe)), (card.chunk, card.window, card.sink),
         folder.configs[0], folder.vae_config, folder.text.config, folder.device, folder.dtype, folder.vae_dtype,
         folder.first_frame_is_given, torch.__version__, _sources(),
     )  # fmt: skip
     path = home() / "works" / f"{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.json"
+    pictured = any(isinstance(c, Keyframe) for c in request.controls)
+    works = _read(path, {"text", "denoise", "decode"} | ({"pictures"} if pictured else set()))
+    if works is None:
+        works = _traced(folder, request)
+        with contextlib.suppress(OSError):  # a disk that takes nothing: the next plan traces again
+            _write(path, works)
+    return works
+
+
+def _read(path: Path, parts: set[str]) -> dict[str, Work] | None:
+    """The works of these parts that are kept in a file; None where there are none, or it is damaged."""
     try:
-        return {name: Work(**item) for name, item in json.loads(path.read_text("utf-8")).items()}
+        told = json.loads(path.read_text("utf-8"))
+        works = {name: Work(**item) for name, item in told.items()}
     except (OSError, ValueError, TypeError, AttributeError):
-        pass  # nothing is kept, or nothing that can be read: it is found again
-    works = _traced(folder, request)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        return None
+    plain = {name: asdict(work) for name, work in works.items()}
+    numbers = [number for item in plain.values() for number in item.values()]
+    counts = all(isinstance(n, int | float) and 0 <= n < math.inf for n in numbers)
+    return works if plain == told and works.keys() == parts and counts else None
+
+
+def _write(path: Path, works: Mapping[str, Work]) -> None:
+    """Keeps works in a file, whole or not at all, and forgets the oldest ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
         aside.write_text(json.dumps({name: asdict(work) for name, work in works.items()}), "utf-8")
         aside.replace(path)
-        for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
-            old.unlink(missing_ok=True)
-    return works
+    finally:
+        aside.unlink(missing_ok=True)
+    for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
+        old.unlink(missing_ok=True)
 
 
 @cache
 def _sources() -> list[tuple[str, int, int]]:
     """The code whose change makes another work of the same request: names, sizes and times of change."""
-    rooms = (Path(__file__).parent, Path(__file__).parents[1] / "models")
+    rooms = [Path(__file__).parents[1] / room for room in ("engine", "models", "weights")]
     files = sorted(p for room in rooms for p in room.glob("*.py"))
     return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
@@ -125,8 +147,9 @@ def _traced(folder: WanFolder | WanSketch, request: Request) -> dict[str, Work]:
                 for module in net.modules():
                     if isinstance(module, QuantizedLinear):
                         module.fused = request.compile
-            if folder.device == "cpu":  # a GPU's kernels keep no scores, as the trace takes torch's own to do
-                net.attend = next(iter(candidates(folder.device, folder.dtype).values()))
+            # the kernels of a GPU and flex keep no scores, as the trace takes torch's own to do
+            if folder.device == "cpu" and request.attention != "flex":
+                net.attend = next(iter(candidates(folder.device, folder.dtype, request.attention).values()))
             return net
 
         past = past_for(load_card(request.model), shape[2])
@@ -219,7 +242,7 @@ def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, .
 
     most, chunks = traced()
     saved = 1.0
-    if suit(vae, folder.device):
+    if suit(vae, folder.device, folder.vae_dtype):
         # bands show what is in memory at once, and only the first of them is traced
         most, saved = traced()[0], BANDS
     more = max(shape[2] - 3, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,15 @@ from blake3 import blake3
 
 from filmwright.spec.errors import MediaError
 
-__all__ = ["check_output", "digest_file", "hidden_beside", "replacing", "say_os_error", "write_atomic"]
+__all__ = [
+    "check_output",
+    "digest_file",
+    "hidden_beside",
+    "is_left_over",
+    "replacing",
+    "say_os_error",
+    "write_atomic",
+]
 
 CHUNK = 1 << 20
 MAX_NAME_BYTES = 255  # ext4, xfs, btrfs
@@ -23,6 +32,20 @@ HIDDEN_BYTES = 16  # what hidden_beside adds to a name, at most
 def hidden_beside(path: Path) -> Path:
     """A name of this process for the unfinished file, in the folder of `path`, so that a rename stays on one disk."""
     return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether this is an unfinished file, by its name, and no other process that lives is at it."""
+    found = re.fullmatch(r"\..*[.-](\d+)(\.\w+)?", path.name)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return int(found[1]) == os.getpid()
 
 
 def say_os_error(path: Path, error: OSError) -> MediaError:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
@@ -165,6 +164,8 @@ def fitted(frame: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     height, width = frame.shape[:2]
     if (width, height) == size:
         return frame
+    import cv2
+
     scale = min(Fraction(size[0], width), Fraction(size[1], height))
     inner = (min(round(width * scale), size[0]), min(round(height * scale), size[1]))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

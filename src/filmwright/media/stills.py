@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -131,6 +130,8 @@ def _eight_bit(frame: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _score(picture: NDArray[np.uint8]) -> tuple[bool, float]:
+    import cv2  # a film without a poster needs none of it, and it takes its time
+
     height = max(round(picture.shape[0] * SEEN_WIDTH / picture.shape[1]), 1)
     small = cv2.resize(picture, (SEEN_WIDTH, height), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, cast
 
 import torch
@@ -107,6 +108,7 @@ class WanConfig:
         return self.dim // self.heads
 
 
+@lru_cache(maxsize=4)  # the same at every pass of a clip
 def wan_rotations(
     shape: tuple[int, int, int], head_dim: int, device: torch.device | str = "cpu", start: int = 0
 ) -> Tensor:
@@ -132,18 +134,38 @@ def wan_rotations(
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
 
-def turn(x: Tensor, rotations: Tensor) -> Tensor:
-    """Turns neighbouring pairs of the features of `x` [b, n, g, e]."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * rotations[:, None]).flatten(-2).to(x.dtype)
+def turn(x: Tensor, norm: nn.RMSNorm, rotations: Tensor, heads: int) -> Tensor:
+    """Normalises `x` [b, n, d] over all heads, and turns neighbouring pairs: [b, g, n, e] in the dtype of `x`.
+
+    In fp32 from end to end, and the norm's factor goes into the rotations: half the passes of one after the other.
+    """
+    size = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
+    factor = torch.rsqrt(size.square() / x.shape[-1] + norm.eps)[..., None]  # [b, n, 1]
+    y = x.float() * norm.weight.float()
+    pairs = torch.view_as_complex(y.unflatten(-1, (heads, -1, 2)))  # [b, n, g, e/2]
+    turned = pairs * (rotations * factor)[:, :, None]
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype).transpose(1, 2)
 
 
-def layer_norm(x: Tensor, eps: float, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-    """Layer norm over the last axis in fp32, times `1 + scale`, plus `shift`; in the dtype of `x`."""
-    y = F.layer_norm(x.float(), x.shape[-1:], eps=eps)
-    if scale is not None and shift is not None:
-        y = torch.addcmul(shift, y, 1 + scale)
-    return y.to(x.dtype)
+def layer_norm(x: Tensor, eps: float, factor: Tensor, shift: Tensor) -> Tensor:
+    """Layer norm of `x` [b, f, n, d] over the last axis in fp32, times `factor`, plus `shift`, which are fp32
+    [b, f, 1, d]; in the dtype of `x`.
+    """
+    if factor.numel() == x.shape[-1] and x.device.type == "cpu":  # its kernel takes factors of another dtype
+        return F.layer_norm(x, x.shape[-1:], factor.flatten(), shift.flatten(), eps)
+    return torch.addcmul(shift, F.layer_norm(x.float(), x.shape[-1:], eps=eps), factor).to(x.dtype)
+
+
+def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
+    """GELU (tanh) of a linear layer; on a CPU in bf16 in one kernel, where the layer is a plain one."""
+    halves = x.device.type == "cpu" and x.dtype is torch.bfloat16 and torch.backends.mkldnn.is_available()
+    y: Tensor
+    if halves and type(layer) is nn.Linear and not torch.compiler.is_compiling():
+        fused = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 (what torch's own compiler calls for this sum)
+        y = fused(x, layer.weight, layer.bias, "gelu", [], "tanh")
+    else:
+        y = F.gelu(layer(x), approximate="tanh")
+    return y
 
 
 class Projections(nn.Module):
@@ -162,8 +184,8 @@ class SelfAttention(Projections):
 
     def forward(self, x: Tensor, rotations: Tensor, attend: Attend) -> Tensor:
         """`x` [b, n, d], `rotations` complex [n, e/2] -> [b, n, d]."""
-        q = turn(self.norm_q(self.q(x)).unflatten(-1, (self.heads, -1)), rotations).transpose(1, 2)
-        k = turn(self.norm_k(self.k(x)).unflatten(-1, (self.heads, -1)), rotations).transpose(1, 2)
+        q = turn(self.q(x), self.norm_q, rotations, self.heads)
+        k = turn(self.k(x), self.norm_k, rotations, self.heads)
         v = self.v(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         y = attend(q, k, v).transpose(1, 2).flatten(2)
         return self.o(y)  # type: ignore[no-any-return]
@@ -229,14 +251,14 @@ class Block(nn.Module):
         def grouped(y: Tensor) -> Tensor:
             return y.unflatten(1, (groups, -1))  # type: ignore[no-any-return]
 
-        y = layer_norm(grouped(x), self.eps, scale1, shift1).flatten(1, 2)
+        y = layer_norm(grouped(x), self.eps, 1 + scale1, shift1).flatten(1, 2)
         y = self.self_attn(y, rotations, attend_all)
         x = torch.addcmul(grouped(x).float(), grouped(y).float(), gate1).flatten(1, 2).to(x.dtype)
-        y = F.layer_norm(
-            x.float(), x.shape[-1:], self.norm3.weight.float(), self.norm3.bias.float(), self.eps
-        )
-        x = x + self.cross_attn(y.to(x.dtype), context, attend)
-        y = self.ffn(layer_norm(grouped(x), self.eps, scale2, shift2).flatten(1, 2))
+        weight, bias = (y.float().view(1, 1, 1, -1) for y in (self.norm3.weight, self.norm3.bias))
+        y = layer_norm(x.unsqueeze(1), self.eps, weight, bias).flatten(1, 2)
+        x = x + self.cross_attn(y, context, attend)
+        y = layer_norm(grouped(x), self.eps, 1 + scale2, shift2).flatten(1, 2)
+        y = self.ffn[2](linear_gelu(self.ffn[0], y))
         return torch.addcmul(grouped(x).float(), grouped(y).float(), gate2).flatten(1, 2).to(x.dtype)
 
 
@@ -258,7 +280,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor, levels: Tensor) -> Tensor:
         """`x` [b, n, d], `levels` [b, f, d] -> [b, n, c*4]."""
         shift, scale = (self.modulation.float()[:, None] + levels.float()[:, :, None]).unsqueeze(3).unbind(2)
-        y = layer_norm(x.unflatten(1, (levels.shape[1], -1)), self.eps, scale, shift)
+        y = layer_norm(x.unflatten(1, (levels.shape[1], -1)), self.eps, 1 + scale, shift)
         return self.head(y.flatten(1, 2))  # type: ignore[no-any-return]
 
 

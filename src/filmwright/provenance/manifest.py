@@ -100,7 +100,7 @@ def ingredient_label(index: int) -> str:
 
 def clip_manifest(
     title: str,
-    generation: Generation,
+    generation: Generation | None,
     *,
     private: bool = False,
     inputs: Sequence[Ingredient | Path] = (),
@@ -108,10 +108,11 @@ def clip_manifest(
 ) -> Manifest:
     """Of a clip that a model made. `inputs` are the pictures it was given, such as a keyframe, or the clips of them.
 
-    A `private` one says only that it was generated and by what software: no words, model, seed or pictures.
+    A `private` one, or one of an untold `generation`, says only that it was generated and by what software: no words,
+    model, seed or pictures.
     """
     action: dict[str, Any] = _action("c2pa.created", digitalSourceType=f"{SOURCE}trainedAlgorithmicMedia")
-    if private:
+    if private or generation is None:
         return Manifest(title=title, actions=(action,), assertions=(_training(allow_training),))
     if inputs:
         action["parameters"] = {"ingredientIds": [ingredient_label(i) for i in range(len(inputs))]}

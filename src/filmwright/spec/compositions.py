@@ -1,4 +1,4 @@
-"""What can be asked for together: strategies, quantization, caches, compiled code, LoRAs, several processes.
+"""What can be asked for together: strategies, quantization, caches, attention, compiled code, LoRAs, processes.
 
 All that is not refused here works with all else, which tests hold.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from filmwright.spec.backends import NEEDS, AttentionBackend
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import Quantize, Request
 
@@ -29,6 +30,8 @@ class Composition:
     cache: bool = False
     compiled: bool = False
     compiler: bool = True  # whether there is one
+    attention: AttentionBackend = "auto"
+    installed: bool = True  # whether that backend is
     lora: Literal["none", "low rank", "whole"] = "none"  # whole: changes that have no low rank
     lora_name: str = "the LoRA"
     sharing: int = 1  # processes that share a pass's tokens
@@ -42,6 +45,7 @@ def composition(request: Request, family: str) -> Composition:
         quantize=request.quantize,
         cache=bool(request.cache),
         compiled=bool(request.compile),
+        attention=request.attention,
     )
 
 
@@ -63,6 +67,11 @@ def refusal(run: Composition) -> str | None:
                 "its steps are few and quick" if run.family == "pocket" else "the models of the Wan family do"
             )
             return f"model {run.model!r} takes no --cache: {why}"
+        if run.attention != "auto":
+            why = "it has one exact way" if run.family == "pocket" else "the models of the Wan family do"
+            return f"model {run.model!r} takes no --attention: {why}, leave it out"
+    if (reason := _attention_refusal(run)) is not None:
+        return reason
     if run.quantize == "fp8-dynamic" and run.device is not None:
         has = (
             "a CPU"
@@ -75,8 +84,7 @@ def refusal(run: Composition) -> str | None:
                 f"and this is {has}: take fp8, which keeps weights in fp8 anywhere, or int8-dynamic"
             )
     if run.compiled and not run.compiler:
-        needs = "Triton" if run.device == "cuda" else "a C++ compiler (g++ or clang++)"
-        return f"--compile needs {needs}, which is not found: install it, or leave --compile out"
+        return f"--compile needs {_compiler(run)}, which is not found: install it, or leave --compile out"
     if run.sharing > 1 and run.cache:
         return "--cache and tokens shared by several processes do not go together: leave one out"
     if run.sharing > 1 and run.compiled:
@@ -92,6 +100,31 @@ def refusal(run: Composition) -> str | None:
             "or this LoRA out"
         )
     return None
+
+
+def _attention_refusal(run: Composition) -> str | None:
+    """Why this backend of attention cannot be here."""
+    name, needs = run.attention, NEEDS[run.attention]
+    or_leave = "or leave --attention out"
+    if not run.installed:
+        where = ", on a machine with an NVIDIA GPU" if needs.device == "cuda" else ""
+        return f"--attention {name} is not installed: {needs.install}{where}, {or_leave}"
+    if needs.device == "cuda" and run.device == "cpu":
+        return f"--attention {name} needs an NVIDIA GPU, and this is a CPU: take blocks or sdpa, {or_leave}"
+    if needs.device == "cpu" and run.device == "cuda":
+        return f"--attention {name} is made for CPUs, and this is a GPU: take sdpa, {or_leave}"
+    if needs.compiler and not run.compiler:
+        return f"--attention {name} needs {_compiler(run)}, which is not found: install it, {or_leave}"
+    if needs.compiler and run.compiled:
+        return (
+            f"--attention {name} and --compile do not go together: attention is kept apart from the compiled "
+            f"blocks, and {name} would not be compiled there; leave one out"
+        )
+    return None
+
+
+def _compiler(run: Composition) -> str:
+    return "Triton" if run.device == "cuda" else "a C++ compiler (g++ or clang++)"
 
 
 def _dotted(capability: tuple[int, int]) -> str:

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
-    "AXES", "EASINGS", "CameraPath", "Control", "Easing", "Frozen", "ImageRef", "Keyframe", "MotionBrush", "Point",
-    "Pose", "Prefix", "Region", "Stroke", "Track", "moved_axes", "without_defaults",
+    "AXES", "EASINGS", "STILL_CAMERAS", "CameraPath", "Control", "Easing", "Frozen", "ImageRef", "Keyframe",
+    "MotionBrush", "Point", "Pose", "Prefix", "Region", "Stroke", "Track", "is_motion", "moved_axes",
+    "without_defaults",
 ]  # fmt: skip
 
 Easing = Literal["natural", "linear", "in", "out", "in-out"]
@@ -27,6 +28,9 @@ by nature where it says."""
 
 AXES = ("position", "pan", "tilt", "roll", "zoom")
 """What a list of poses may change."""
+
+STILL_CAMERAS = ("static", "overhead")
+"""Named camera moves that stay where they are."""
 
 Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
 Metres = Annotated[float, Field(ge=-100, le=100)]
@@ -169,6 +173,20 @@ class Prefix(Frozen):
 
 
 Control = Annotated[Keyframe | CameraPath | MotionBrush | Prefix, Field(discriminator="kind")]
+
+
+def is_motion(control: Keyframe | CameraPath | MotionBrush | Prefix) -> bool:
+    """Whether a control says that something moves, so that the words need not."""
+    match control:
+        case CameraPath(move=None, poses=poses):
+            return bool(moved_axes(poses))
+        case CameraPath(move=move):
+            return move not in STILL_CAMERAS
+        case Keyframe(at=at):
+            return at > 0
+        case _:
+            return True
+
 
 _LATER: dict[str, dict[str, Any]] = {
     "camera": {"easing": "natural", "poses": []},

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from filmwright.spec.backends import AttentionBackend
 from filmwright.spec.controls import (
     CameraPath,
     Control,
@@ -46,13 +47,8 @@ Quantize = Literal["none", "int8", "int8-dynamic", "fp8", "fp8-dynamic"]
 """What the linear layers of a net's blocks are kept in; the dynamic ones also multiply in it."""
 QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
 
-LATER = (
-    "loras",
-    "cache",
-    "quantize",
-    "compile",
-    "sound",
-)  # at their defaults a digest is as before there were any
+LATER = ("loras", "cache", "quantize", "compile", "attention", "sound")
+"""At their defaults, a digest is as before there were any."""
 
 
 class LoraRef(Frozen):
@@ -86,6 +82,7 @@ class Request(Frozen):
     )  # change below which a step is saved; 0: every step is exact
     quantize: Quantize = "none"
     compile: bool = False  # the denoiser's blocks as compiled code, whose last bits are others
+    attention: AttentionBackend = "auto"  # as above: each backend has last bits of its own
     sound: bool = True  # where the model makes it
 
     @property

@@ -140,7 +140,8 @@ class ModelCard(BaseModel):
         """Steps of a whole clip: a chunk's, as many times as there are chunks."""
         if self.chunk is None:
             return steps
-        return steps * (self.lengths.index(num_frames) + self.lengths.start // self.lengths.step + 1)
+        latent_frames = (num_frames - 1) // self.frame_step + 1
+        return steps * (latent_frames // self.chunk)
 
 
 @cache

@@ -22,7 +22,7 @@ def hashes_of(model: str) -> dict[str, str]:
     Raises:
         WeightsError: they are not on this machine, or have changed since they were added.
     """
-    if load_card(model).family == "wan":
+    if load_card(model).hub is not None:
         return place_of(model).check()
     path = Path(__file__).parent / model / "weights.json"
     try:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.home import home
+from filmwright.weights.card import ModelCard, load_card
 
 __all__ = [
     "Place",
@@ -25,8 +26,8 @@ __all__ = [
     "forget",
     "hashed",
     "hashed_file",
-    "home",
     "keep",
+    "over_its_base",
     "pickles_in",
     "place_of",
     "places",
@@ -150,6 +151,8 @@ def place_of(name: str) -> Place:
         WeightsError: it was not added on this machine, or its folder is gone.
     """
     found = places().get(name)
+    if found is None and (card := load_card(name)).hub_lora is not None:
+        raise WeightsError(f"the weights of {name!r} are not on this machine: {over_its_base(card)}")
     if found is None:
         raise WeightsError(
             f"the weights of {name!r} are not on this machine: filmwright models pull {name}, or, with files of "
@@ -158,6 +161,24 @@ def place_of(name: str) -> Place:
     if gone := next((path for path in found.roots if not path.exists()), None):
         raise WeightsError(f"{gone}, where {name!r} was, is gone: filmwright models add FOLDER --as {name}")
     return found
+
+
+def over_its_base(card: ModelCard) -> str:
+    """What to do to have a model that is published as LoRA files over another one: sentences for a message.
+
+    Raises:
+        WeightsError: the list is damaged.
+    """
+    base = places().get(card.base or "")
+    folder = home() / "models" / f"{card.base}" if base is None else base.path
+    pull = f"filmwright models pull {card.base}, " if base is None else ""
+    like = f" --like {card.base}" if base is not None and base.parts else ""
+    loras = "--lora FILE" if card.boundary is None else "--lora FILE=1@high --lora FILE=1@low"
+    each = "its LoRA file" if card.boundary is None else "the LoRA files of both experts"
+    return (
+        f"it is made of {card.base!r} by {each} of {card.hub_lora}: {pull}download {each}, and: filmwright models add "
+        f"{folder} --as {card.name}{like} {loras}"
+    )
 
 
 def keep(name: str, place: Place) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from filmwright.spec.errors import BadRequest, WeightsError
+from filmwright.spec.home import home
 from filmwright.spec.plan import say_bytes
 from filmwright.weights.hub import (
     Dropped,
@@ -33,7 +34,7 @@ from filmwright.weights.hub import (
     stream_file,
     unreachable,
 )
-from filmwright.weights.places import Place, WeightsFile, home, keep, places, weights_in
+from filmwright.weights.places import Place, WeightsFile, keep, places, weights_in
 
 if TYPE_CHECKING:
     from filmwright.weights.card import ModelCard

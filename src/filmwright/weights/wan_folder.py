@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,13 @@ from filmwright.weights.wan_parts import (
 )
 from filmwright.weights.wan_text import WanTextFiles, told_by_shapes
 
-__all__ = ["WanFolder", "looks", "running_dtype", "suit", "wan_names"]
+__all__ = ["HALVES", "Half", "WanFolder", "looks", "running_dtype", "suit", "wan_names"]
+
+Half = Literal["encoder", "decoder"]
+HALVES: dict[Half, tuple[str, ...]] = {  # of a VAE, by how the names of their parameters begin
+    "encoder": ("encoder.", "conv1."),
+    "decoder": ("decoder.", "conv2."),
+}
 
 _PRECISE = re.compile(r"^time_embedding\.|modulation$|norm3\.")  # kept in fp32, as Wan's authors do
 
@@ -150,14 +157,18 @@ class WanFolder:
         read = read_running(places, _dtypes(places, self.dtype), self.linear[index], mode)
         return {k.removeprefix(head): tensor for k, tensor in read}
 
-    def vae(self) -> WanVAE:
-        """The VAE."""
+    def vae(self, *halves: Half) -> WanVAE:
+        """The VAE, or half of it: the other one stays on the meta device."""
         self._check_vae()
         with outline():
             net = WanVAE(self.vae_config)
-        _fill(net, self.vae_places, self.device, self.vae_dtype)
-        suit(net, self.device)
+        for half in halves or HALVES:
+            _fill(net, self._half(half), self.device, self.vae_dtype)
+        suit(net, self.device, self.vae_dtype)
         return net
+
+    def _half(self, half: Half) -> dict[str, TensorPlace]:
+        return {k: v for k, v in self.vae_places.items() if k.startswith(HALVES[half])}
 
     def eye(self) -> WanEye:
         """CLIP's vision tower.
@@ -170,14 +181,14 @@ class WanFolder:
         return load_eye(self.parts, self.device, self.dtype)
 
     def sizes(self, mode: str = "none") -> dict[str, int]:
-        """Bytes as they run: text, eye, transformer, transformer_2, vae; and of one block: block, text_block."""
+        """Bytes as they run: text, eye, transformer, transformer_2, encoder, decoder; a block's: block, text_block."""
         found = {"text": self.text.bytes(mode=mode), "text_block": self.text.bytes("block.0.", mode=mode)}
         if self.has_eye:
             found["eye"] = _plain_bytes(eye_places(self.parts.at("image_encoder")), self.dtype)
         names = ("transformer", "transformer_2")
         for name, places, linear in zip(names, self.expert_places, self.linear, strict=False):
             found[name] = _bytes(places, self.dtype, linear, mode)
-        found["vae"] = _bytes(self.vae_places, self.vae_dtype)
+        found |= {half: _bytes(self._half(half), self.vae_dtype) for half in HALVES}
         first = {k: v for k, v in self.expert_places[0].items() if k.startswith("blocks.0.")}
         found["block"] = _bytes(first, self.dtype, self.linear[0], mode)
         return found
@@ -188,9 +199,9 @@ def running_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if _PRECISE.search(name) else dtype
 
 
-def suit(vae: WanVAE, device: str) -> bool:
-    """Lets a VAE convolve in bands where that is best, and says whether it does."""
-    bands = device == "cpu" and vae.conv1.weight.dtype == torch.float32
+def suit(vae: WanVAE, device: str, dtype: torch.dtype) -> bool:
+    """Lets a VAE of this dtype convolve in bands where that is best, and says whether it does."""
+    bands = device == "cpu" and dtype == torch.float32
     if bands:
         vae.use_bands()
     return bands

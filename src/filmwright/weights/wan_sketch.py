@@ -13,7 +13,7 @@ from filmwright.models.wan import WanTransformer
 from filmwright.models.wan_vae import WAN21_VAE, WAN22_VAE, WanVAE
 from filmwright.weights.card import load_card
 from filmwright.weights.wan import WAN_SIZES
-from filmwright.weights.wan_folder import running_dtype
+from filmwright.weights.wan_folder import HALVES, running_dtype
 from filmwright.weights.wan_text import empty_encoder
 
 __all__ = ["WanSketch"]
@@ -64,9 +64,11 @@ class WanSketch:
             "text": sum(p.nbytes for p in text.parameters()),
             "text_block": sum(p.nbytes for p in text.block[0].parameters()),
             "transformer": sum(p.nbytes for p in net.parameters()),
-            "vae": sum(p.numel() for p in vae.parameters()) * self.vae_dtype.itemsize,
             "block": sum(p.nbytes for p in net.blocks[0].parameters()),
         }
+        for half, names in HALVES.items():
+            own = (p.numel() for name, p in vae.named_parameters() if name.startswith(names))
+            found[half] = sum(own) * self.vae_dtype.itemsize
         if self.has_eye:
             found["eye"] = CLIP_PARAMETERS * self.dtype.itemsize
         if self.boundary is not None:

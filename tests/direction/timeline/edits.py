@@ -11,7 +11,7 @@ RATES = ("24000/1001", "24", "25", "29.97df", "30000/1001", "30", "59.94df", "60
 
 
 def media(name: str, *, start: int = 0, duration: int = 120) -> Media:
-    return Media(path=f"/work/renders/{name}.mp4", start=start, duration=duration)
+    return Media(path=f"/renders/{name}.mp4", start=start, duration=duration)
 
 
 def hour(rate: Rate) -> int:
@@ -49,11 +49,11 @@ def full(fps: str = "24") -> Edit:
     )  # fmt: skip
     sounds = (
         Sound(name="music", start=0, duration=290, source_start=48, track=1, gain=-6.0, fade_in=24, fade_out=48,
-              media=Media(path="/work/sound/music one.wav", duration=2000), role="music"),
+              media=Media(path="/sound/music one.wav", duration=2000), role="music"),
         Sound(name="steps", start=60, duration=30, source_start=0, track=2, gain=3.5,
-              media=Media(path="/work/sound/steps.wav", duration=400), role="effects"),
+              media=Media(path="/sound/steps.wav", duration=400), role="effects"),
         Sound(name="steps", start=150, duration=30, source_start=100, track=2,
-              media=Media(path="/work/sound/steps.wav", duration=400)),
+              media=Media(path="/sound/steps.wav", duration=400)),
     )  # fmt: skip
     markers = (
         Marker(at=70, name="check colour", color="GREEN"),

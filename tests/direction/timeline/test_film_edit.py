@@ -130,6 +130,25 @@ def test_only_the_shot_that_became_longer_is_rendered_again(suffix: str, film: O
     assert taken.found.rerender == ("green",)
 
 
+@pytest.mark.parametrize(
+    ("model", "frames", "asked", "rendered"),
+    [("ltx-video", 17, 24, 25), ("mochi-1", 19, 20, 25), ("self-forcing-t2v-1.3b", 21, 22, 33)],
+)
+def test_a_longer_shot_has_a_length_that_its_model_makes(
+    model: str, frames: int, asked: int, rendered: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.yaml"
+    path.write_text(
+        f"title: One\nmodel: {model}\nsequences:\n  - id: one\n    shots:\n"
+        f"      - {{id: red, prompt: a red ball rolls, frames: {frames}}}\n"
+    )
+    film = open_film(path)
+    edit = exported(film)
+    taken = came(film, replace(edit, events=(replace(edit.events[0], duration=asked),)), ".otio")
+    assert dict(taken.rerender) == {"red": rendered}
+    assert open_film(path).drafts[0].request.num_frames == rendered
+
+
 def test_frames_before_the_first_are_put_before_it(film: OpenFilm) -> None:
     edit = exported(film)
     red, blue, green = edit.events

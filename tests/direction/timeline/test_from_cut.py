@@ -7,7 +7,8 @@ from pathlib import Path
 import opentimelineio as otio
 import pytest
 
-from filmwright.direction.timeline.from_cut import edit_of_cut, timeline_of
+from filmwright.direction.timeline.from_cut import edit_of_cut
+from filmwright.direction.timeline.otio_write import timeline_of_edit
 from filmwright.spec.cut import Cut, CutEvent, Grade, Join, Sound, Source, Title
 from filmwright.spec.errors import TimelineError
 
@@ -55,7 +56,7 @@ def test_frames_are_those_of_the_cut() -> None:
 
 
 def test_the_timeline_is_the_convention() -> None:
-    timeline = timeline_of(a_cut())
+    timeline = timeline_of_edit(edit_of_cut(a_cut())[0])
     assert timeline.global_start_time == otio.opentime.RationalTime(86400, 24)
     assert [track.name for track in timeline.tracks] == ["V1", "TITLES", "A1", "A2"]
     clips = list(timeline.tracks[0].find_clips())

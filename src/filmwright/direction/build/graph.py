@@ -21,6 +21,7 @@ from filmwright.spec.cut import Cut, Source
 from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.post import PostShape, PostStage
 from filmwright.spec.request import ImageRef, Request
+from filmwright.weights.card import load_card
 from filmwright.weights.hashes import hashes_of
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
     "takes_of",
 ]
 
-PIXELS = 1  # raised when the engine makes other frames of the same request and weights
+PIXELS = {"wan": 2}  # of a family, 1 if not named: raised when the engine makes other frames of a request
 RENDER_VERSION = 1  # raised when the outputs of a rendered take become others
 CUT_VERSION = 2  # raised when the same cut becomes other frames or sound
 
@@ -127,7 +128,7 @@ def take_of(
     decides = {
         "stage": "render",
         "version": RENDER_VERSION,
-        "pixels": PIXELS,
+        "pixels": PIXELS.get(load_card(request.model).family, 1),
         "weights": weights,
         "request": request.digest(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from filmwright.direction.build.graph import (
@@ -45,7 +45,10 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """A take or deliverable: clean is there; dirty was built from other inputs; missing was never built here."""
+    """A take or deliverable: clean is there; dirty was built from other inputs; missing was never built here.
+
+    `sealed` is how a deliverable was signed last, where its film does not say so: privately, or not at all.
+    """
 
     name: str
     shot: str | None  # None for a deliverable
@@ -54,10 +57,14 @@ class State:
     state: Literal["clean", "dirty", "missing", "damaged", "waits"]
     reasons: tuple[Reason, ...]
     result: Result
+    sealed: Literal["", "private", "unsigned"] = ""
 
 
 def states(film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[State, ...]:
-    """The state of every take, of its post, and of every deliverable; `thorough` reads every byte of them."""
+    """The state of every take, of its post, and of every deliverable; `thorough` reads every byte of them.
+
+    A deliverable that was built with --private or --no-sign is held to that.
+    """
     takes = takes_of(film, store, thorough=thorough)
     last = store.read_film(film.path)
     found = []
@@ -68,11 +75,19 @@ def states(film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[Sta
             found.append(_state(step, store, last, waits_for=waits))
     selected = film.selected()
     cut = film.cut({shot: rendered(takes[name_of(draft)], film, store) for shot, draft in selected.items()})
-    seal = seal_of(film)
     for output in film.outputs:
-        result = deliverable(film, cut, output, store, seal)
+        result = deliverable(film, cut, output, store, seal_of(film))
+        as_film_says = result.inputs["signed"]
+        before = store.recall(last[result.name]) if result.name in last else None
+        if before is not None:
+            signed = before.inputs.get("signed")
+            seal = seal_of(film, sign=signed is not None, private=bool(signed and signed["private"]))
+            result = deliverable(film, cut, output, store, seal)
         unready = dict.fromkeys(event.source.shot for event in cut.events if event.source.blob is None)
-        found.append(_state(result, store, last, waits_for=tuple(unready)))
+        state = _state(result, store, last, waits_for=tuple(unready))
+        if (now := result.inputs["signed"]) != as_film_says:
+            state = replace(state, sealed="unsigned" if now is None else "private")
+        found.append(state)
     return tuple(found)
 
 

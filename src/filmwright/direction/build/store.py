@@ -4,7 +4,7 @@
     nodes/ab/ab34....json    what a key stands for: its inputs, its outputs (blobs), the seconds it took
     films/ab56....json       what a film's nodes were when it was last built, for `explain`
     locks/ab34....           held while a process makes a key
-    work/ab34....            where it does; left over by a process that died, and used by the next
+    work/ab34....            where it does; of one that died, the next build removes what is half written
     users                    locked, shared, by every build, and alone by gc
 
 in $FILMWRIGHT_HOME/store. Files are written aside, flushed to the disk and renamed, blobs before the node that names
@@ -29,9 +29,9 @@ from typing import Any
 from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, Field
 
-from filmwright.media.files import digest_file, say_os_error, write_atomic
+from filmwright.media.files import digest_file, is_left_over, say_os_error, write_atomic
 from filmwright.spec.errors import BadRequest, MediaError
-from filmwright.weights.places import home
+from filmwright.spec.home import home
 
 __all__ = ["Blob", "Node", "Store", "Swept", "key_of"]
 
@@ -145,13 +145,14 @@ class Store:
         with _locked(self.folder / "users", shared=True) as got:
             if not got:
                 raise BadRequest(f"gc is at work in {self.folder}: wait for it")
+            self._sweep_dead()
             yield
 
     @contextmanager
     def making(self, key: str) -> Iterator[Path | None]:
         """A folder to work in, alone; None where another process makes this key now.
 
-        The folder stays until the key is put: what a process that died left there is found by the next.
+        The folder stays until the key is put: a run that died goes on by its name.
 
         Raises:
             MediaError: the store cannot be written.
@@ -223,7 +224,23 @@ class Store:
                 raise BadRequest(f"a build is at work in {self.folder}: wait for it, then sweep")
             return self._sweep(keep)
 
+    def _sweep_dead(self) -> None:
+        """Removes what processes that died had half written; what others make now is locked."""
+        for work in (self.folder / "work").glob("*"):
+            dead = [path for path in work.rglob(".*") if is_left_over(path)]
+            if not dead:
+                continue
+            with _locked(self.folder / "locks" / work.name) as got:
+                for path in dead if got else ():
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        _unlink(path)
+
     def _sweep(self, keep: int) -> Swept:
+        for path in self.folder.rglob(".*"):
+            if path.is_file():
+                _unlink(path)  # half written by a process that died
         blobs = self._blobs()
         before = sum(size for size, _ in blobs.values())
         nodes: list[tuple[int, Path, Node]] = []

@@ -11,6 +11,7 @@ from filmwright.direction.check.cuts import added, put, tidy
 from filmwright.direction.check.reading import Actor, Reading, Verb
 from filmwright.direction.check.rule import Example, Hit, Rule
 from filmwright.direction.check.target import Target
+from filmwright.spec.controls import STILL_CAMERAS
 from filmwright.spec.words import Mention, analyse
 
 __all__ = ["CONTENT"]
@@ -115,6 +116,8 @@ def _two_leads(reading: Reading, _: Target, __: Hit) -> str | None:
 
 
 def _still(reading: Reading, target: Target) -> Iterator[Hit]:
+    if target.camera is not None and target.camera not in STILL_CAMERAS:
+        return
     if target.vocabulary is not None:
         moves = "no-motion" not in analyse(reading.prompt, target.vocabulary).codes
     else:
@@ -122,7 +125,7 @@ def _still(reading: Reading, target: Target) -> Iterator[Hit]:
         moves = (
             moves or reading.says("time-lapse") or any(w.text in general.MOVING_NOUNS for w in reading.words)
         )
-        moves = moves or any(m.attribute == "camera" and m.names != ("static",) and m.names != ("overhead",)
+        moves = moves or any(m.attribute == "camera" and not set(m.names) <= set(STILL_CAMERAS)
                              for m in reading.mentions)  # fmt: skip
     if not moves:
         yield Hit(

@@ -254,13 +254,9 @@ def _request(
     controls = [_amount(control, shot.camera) for control in request.controls]
     if shot.brush:
         controls.append(MotionBrush(tracks=tuple(Track(points=brush.points) for brush in shot.brush)))
-    prefixes: list[Control] = []
-    for need in needs:
-        if need.what == "prefix":
-            if need.num_frames % 4 != 1:
-                low = need.num_frames // 4 * 4
-                raise BadRequest(f"{need.num_frames} frames cannot be carried on: 4k+1, such as {low + 1}")
-            prefixes.append(Prefix(clip=_ref(picture), num_frames=need.num_frames))
+    prefixes: list[Control] = [
+        Prefix(clip=_ref(picture), num_frames=need.num_frames) for need in needs if need.what == "prefix"
+    ]
     check_request(request.model_copy(update={"controls": (*controls, *prefixes)}), load_card(request.model))
     kept = [c for c in controls if not (isinstance(c, Keyframe) and c.image.path == str(picture))]
     return request.model_copy(update={"controls": tuple(kept)})

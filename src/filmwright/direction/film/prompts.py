@@ -14,8 +14,9 @@ from filmwright.direction.film.drafts import Draft
 from filmwright.direction.film.opened import OpenFilm
 from filmwright.direction.film.read import Loc
 from filmwright.spec.brief import PARTS_OF_A_BRIEF
+from filmwright.spec.controls import is_motion
 from filmwright.spec.film import Shot
-from filmwright.spec.request import CameraPath, Keyframe, MotionBrush, Prefix
+from filmwright.spec.request import CameraPath
 
 __all__ = ["ShotFinding", "prompt_findings"]
 
@@ -76,12 +77,8 @@ def _findings(draft: Draft) -> list[PromptFinding]:
         fps=request.fps,
         camera=camera,
     )
-    moved = any(
-        isinstance(c, MotionBrush | Prefix) or (isinstance(c, CameraPath) and c.move != "static")
-        for c in request.controls
-    )
+    moved = any(is_motion(control) for control in request.controls)
     moved = moved or any(need.what in {"prefix", "last"} for need in draft.needs)
-    moved = moved or any(isinstance(c, Keyframe) and c.at for c in request.controls)
     unsaid = OF_TIME if draft.still else {"no-motion"} if moved else set()
     return [
         finding for finding in check_prompt(request.prompt, target).findings if finding.code not in unsaid

@@ -40,7 +40,6 @@ EFFECTS = {  # the names and numbers by which Final Cut Pro knows its own
         ".../Titles.localized/Bumper:Opener.localized/Basic Title.localized/Basic Title.moti",
     ),
 }
-ROLES = ("dialogue", "effects", "music")
 
 
 @dataclass(frozen=True, kw_only=True)

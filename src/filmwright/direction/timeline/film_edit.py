@@ -1,20 +1,22 @@
 """A film file's edit to an editor, and what the editor did back into the file.
 
-Out goes the cut with media of constant names, `<film>_<shot>_v<take>.mp4`. Back come trims, order, speeds, transitions
-and fades into the file's `edit`; a shot that became longer than its handles gets more frames, so that the next build
-renders it and nothing else. What a film cannot say (black between shots, clips that are none of its shots, backwards,
-titles and sounds that moved) is listed. The file is changed through ruamel.yaml, which keeps comments and order, and
-only if the result is a film without mistakes; then its cut is compared with what was asked.
+Out goes the cut with media of constant names, `<film>_<shot>_v<take>.mp4`, of a private film without their words. Back
+come trims, order, speeds, transitions and fades into the file's `edit`; a shot that became longer than its handles gets
+more frames, so that the next build renders it and nothing else. What a film cannot say (black between shots, clips that
+are none of its shots, backwards, titles and sounds that moved) is listed. The file is changed through ruamel.yaml,
+which keeps comments and order, and only if the result is a film without mistakes; then its cut is compared with what
+was asked.
 """
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from io import StringIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,11 @@ from filmwright.direction.timeline.match import match
 from filmwright.direction.timeline.timecode import Rate
 from filmwright.media.files import digest_file, replacing, write_atomic
 from filmwright.spec.errors import BadFilm, BadRequest, TimelineError, WeightsError
+from filmwright.weights.card import load_card
 
-__all__ = ["TakenOver", "copy_media", "edit_of_film", "media_name", "take_over"]
+__all__ = ["TakenOver", "copy_media", "edit_of_film", "is_private", "media_name", "take_over"]
 
 SLOWEST, FASTEST = 0.1, 10.0  # of a film's edit
-GROUP = 4  # a shot has 4k+1 frames
 DIRECTIONS = {code: direction for direction, code in WIPES.items()}
 OWN = ("trim", "speed", "transition", "fade_in", "fade_out")  # keys of an entry that an editor decides
 
@@ -52,6 +54,17 @@ class TakenOver:
 def media_name(film: OpenFilm, shot: str, take: int) -> str:
     """The name that a shot's take has for editors, always the same."""
     return f"{film.path.stem}_{shot}_v{take:03d}.mp4"
+
+
+def is_private(film: OpenFilm) -> bool:
+    """Whether a film keeps its words to itself: its file says so, or its last build with --private."""
+    from filmwright.direction.build.store import Store
+
+    store = Store()
+    built = (store.recall(key) for name, key in store.read_film(film.path).items() if name.startswith("->"))
+    return film.film.private or any(
+        node and (node.inputs.get("signed") or {}).get("private") for node in built
+    )
 
 
 def edit_of_film(film: OpenFilm, folder: Path, rate: Rate | None = None) -> tuple[Edit, tuple[Loss, ...]]:
@@ -83,12 +96,18 @@ def edit_of_film(film: OpenFilm, folder: Path, rate: Rate | None = None) -> tupl
     return replace(edit, events=tuple(events)), losses
 
 
-def copy_media(film: OpenFilm, folder: Path) -> tuple[list[str], dict[str, str]]:
+def copy_media(film: OpenFilm, folder: Path, *, private: bool = False) -> tuple[list[str], dict[str, str]]:
     """Copies the rendered takes that the cut plays into a folder; gives the names there, and why others are not.
 
+    `private` copies have the same frames, and credentials that name no prompt, model or seed.
+
     Raises:
+        BadRequest: an earlier copy, which there is nothing to put in place of, holds words that are private now.
+        CredentialsError: private copies cannot be signed.
         MediaError: the folder cannot be written.
     """
+    from filmwright.direction.build.graph import Take
+    from filmwright.direction.build.private import private_clip
     from filmwright.direction.build.status import states
     from filmwright.direction.build.store import Store
 
@@ -101,7 +120,10 @@ def copy_media(film: OpenFilm, folder: Path) -> tuple[list[str], dict[str, str]]
     except (
         WeightsError
     ) as error:  # without its model nobody knows what was rendered; the cut is told all the same
-        return [], dict.fromkeys(sorted(played), str(error))
+        missing = dict.fromkeys(sorted(played), str(error))
+        if private:
+            _check_words(film, folder, missing)
+        return [], missing
     for state in found:
         if state.shot not in played or not state.selected or state.take is None:
             continue
@@ -109,15 +131,33 @@ def copy_media(film: OpenFilm, folder: Path) -> tuple[list[str], dict[str, str]]
         if state.state != "clean" or node is None:
             missing[state.shot] = "not rendered yet"
             continue
-        source, target = (
-            store.blob_path(node.outputs["clip"]),
-            folder / media_name(film, state.shot, state.take),
-        )
+        target = folder / media_name(film, state.shot, state.take)
+        source = store.blob_path(node.outputs["clip"])
+        if private and isinstance(state.result, Take):
+            source = private_clip(node, target.name, state.result.draft.request.fps, store)
         if not (target.is_file() and digest_file(target) == digest_file(source)):
             with replacing(target) as part:
                 shutil.copyfile(source, part)
         done.append(target.name)
+    if private:
+        _check_words(film, folder, missing)
     return done, missing
+
+
+def _check_words(film: OpenFilm, folder: Path, shots: Iterable[str]) -> None:
+    from filmwright.provenance.manifest import GENERATION
+
+    selected = film.selected()
+    for shot in shots:
+        path = folder / media_name(film, shot, selected[shot].take)
+        if not path.is_file() or not path.stat().st_size:
+            continue
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            if content.find(GENERATION.encode()) >= 0:
+                raise BadRequest(
+                    f"{path} is of an earlier export and holds the words of shot {shot}, which are private: build the "
+                    "film, or remove the file"
+                )
 
 
 def take_over(film: OpenFilm, folder: Path, came: Imported, *, write: bool = True) -> TakenOver:
@@ -250,17 +290,19 @@ def _seconds(frames: int, fps: int) -> float:
 
 
 def _lengthen(film: OpenFilm, data: Any, longer: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """Gives shots the frames that they need; a shot has 4k+1."""
+    """Gives shots the frames that they need, or the next length that their model makes."""
     made: dict[str, int] = {}
-    scale = {event.source.shot: event.source for event in film.cut().events}
+    sources = {event.source.shot: event.source for event in film.cut().events}
+    drafts = film.selected()
     for sequence in data["sequences"]:
         for shot in sequence["shots"]:
             need = longer.get(shot["id"])
             if need is None:
                 continue
-            source = scale[shot["id"]]
-            more = math.ceil(sum(need) * source.fps / film.cut().fps)
-            frames = math.ceil((source.num_frames + more - 1) / GROUP) * GROUP + 1
+            source = sources[shot["id"]]
+            least = source.num_frames + math.ceil(sum(need) * source.fps / film.cut().fps)
+            lengths = load_card(drafts[shot["id"]].request.model).lengths
+            frames = next((length for length in lengths if length >= least), least)
             shot.pop("seconds", None)
             shot["frames"] = made[shot["id"]] = frames
     return made

@@ -7,7 +7,6 @@ a source of another rate than the film's is counted in the film's frames, and so
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from filmwright.direction.timeline.edit import (
     Edit,
@@ -24,10 +23,7 @@ from filmwright.direction.timeline.edit import (
 from filmwright.direction.timeline.timecode import frame_of, rate_of
 from filmwright.spec.cut import Cut, CutEvent
 
-if TYPE_CHECKING:
-    import opentimelineio as otio
-
-__all__ = ["edit_of_cut", "timeline_of"]
+__all__ = ["edit_of_cut"]
 
 WIPES = {"right": 1, "down": 2, "left": 101, "up": 102}
 MAX_DENOMINATOR = 1000
@@ -69,17 +65,6 @@ def edit_of_cut(cut: Cut) -> tuple[Edit, tuple[Loss, ...]]:
         sounds=tuple(sounds), width=cut.width, height=cut.height,
     ))  # fmt: skip
     return edit, _losses(cut, moved[0])
-
-
-def timeline_of(cut: Cut) -> otio.schema.Timeline:
-    """The OpenTimelineIO timeline of a cut; `edit_of_cut` says what it cannot hold.
-
-    Raises:
-        TimelineError: see `edit_of_cut`.
-    """
-    from filmwright.direction.timeline.otio_write import timeline_of_edit
-
-    return timeline_of_edit(edit_of_cut(cut)[0])
 
 
 def _event(cut: Cut, index: int) -> Event:
