@@ -217,8 +217,8 @@ def ltx2(transformer: dict[str, Any], vae: dict[str, Any]) -> Any:
         ),
         transformer=diffusers.LTX2VideoTransformer3DModel(**(net | transformer)),
         vocoder=LTX2Vocoder(
-            in_channels=16, hidden_channels=16, out_channels=2, upsample_kernel_sizes=[4, 4], upsample_factors=[2, 2],
-            resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]],
+            in_channels=16, hidden_channels=16, out_channels=2, upsample_kernel_sizes=[32, 31], upsample_factors=[16, 15],
+            resnet_kernel_sizes=[3], resnet_dilations=[[1, 3, 5]],  # 100 columns a second become 24,000 samples
         ),
     )  # fmt: skip
 

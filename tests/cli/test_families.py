@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from filmwright.engine.devices import fast_dtype
 from filmwright.engine.diffusers_runner import diffusers_runner
 from filmwright.engine.generate import generate_clip, generate_file
 from filmwright.engine.runs import folder_of, unfinished
+from filmwright.engine.sidecar import read_sidecar
 from filmwright.media.video import probe
 from filmwright.spec.events import Event, Progress, Started
 from filmwright.weights.hashes import hashes_of
@@ -75,7 +77,13 @@ def words_for(name: str, shop: Path, *, pictured: bool) -> list[str]:
 
 
 def theirs(name: str, folder: Path, picture: Image.Image | None, **more: Any) -> NDArray[np.uint8]:
-    """Frames that diffusers' pipeline makes by its own defaults, with nets in the types that Filmwright runs them in."""
+    """Frames that diffusers' pipeline makes, see `their_output`."""
+    frames = their_output(name, folder, picture, **more).frames[0]
+    return (frames * np.float32(255)).round().astype(np.uint8)
+
+
+def their_output(name: str, folder: Path, picture: Image.Image | None, **more: Any) -> Any:
+    """What diffusers' pipeline makes by its own defaults, with nets in the types that Filmwright runs them in."""
     import diffusers
 
     dtype = fast_dtype("cpu")
@@ -97,8 +105,7 @@ def theirs(name: str, folder: Path, picture: Image.Image | None, **more: Any) ->
     else:
         call |= {"height": 64, "width": 64}
     with torch.inference_mode():
-        frames = pipe(**call, **more, num_frames=FRAMES.get(name, 9), output_type="np").frames[0]
-    return (frames * np.float32(255)).round().astype(np.uint8)
+        return pipe(**call, **more, num_frames=FRAMES.get(name, 9), output_type="np")
 
 
 @pytest.mark.parametrize(("name", "pictured"), CASES)
@@ -133,6 +140,65 @@ def test_from_a_folder_to_a_file_as_the_pipeline_itself(
     assert difference <= (
         2 if name in BOTH else 0
     )  # LTX's VAE runs in bf16, in which theirs rounds once more
+
+
+def heard(clip: Path) -> tuple[str, int, float, NDArray[np.float32]]:
+    """Codec, rate, seconds and samples [2, n] of a file's sound."""
+    with av.open(str(clip)) as container:
+        stream = container.streams.audio[0]
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        told = stream.codec_context.name, stream.rate, float(stream.duration * stream.time_base)
+        return *told, np.concatenate([frame.to_ndarray() for frame in container.decode(stream)], axis=1)
+
+
+@pytest.mark.parametrize("pictured", [False, True])
+def test_sound_is_made_with_the_picture(
+    pictured: bool, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_for("ltx-2", shop, pictured=pictured)
+
+    def made(out: str, *more: str) -> tuple[Path, dict[str, Any]]:
+        clip = tmp_path / out
+        assert run(["generate", *more, "-o", str(clip), "--json"]) == 0, capsys.readouterr()
+        return clip, json.loads(clip.with_suffix(".json").read_text())
+
+    clip, told = made("clip.mp4", *words)
+    codec, rate, seconds, samples = heard(clip)
+    assert (codec, rate) == ("aac", 24_000)
+    frame = 1024 / rate
+    assert abs(seconds - 9 / 24) <= frame
+    assert abs(samples.shape[1] / rate - 9 / 24) <= frame
+    assert {k: told["sound"][k] for k in ("rate", "channels", "samples")} == {
+        "rate": 24_000, "channels": 2, "samples": 9_000,
+    }  # fmt: skip
+
+    _, again = made("again.mp4", "--from", str(clip.with_suffix(".json")))
+    assert again["sound"] == told["sound"]
+    silent, mute = made("mute.mp4", *words, "--no-sound")
+    with av.open(str(silent)) as container:
+        assert not container.streams.audio
+    assert mute["sound"] is None
+    assert mute["frames_digest"] == told["frames_digest"]
+    assert mute["request_digest"] != told["request_digest"]
+
+    picture = shop / "first.png" if pictured else None
+    request = build_request(
+        "a red ball rolls", model="ltx-2", size=(64, 64), num_frames=9, steps=2, seed=7, image=picture
+    )
+    ours = generate_clip(request)
+    assert ours.sound is not None
+    assert json.loads(ours.sidecar or "")["sound"] == told["sound"]
+    wanted = their_output("ltx-2", shop / "ltx-2", picture and Image.open(picture)).audio[0].float().numpy()
+    assert wanted.std() > 0.001
+    count = wanted.shape[1]
+    assert 9_000 - 1_200 < count < 9_000  # the pipeline's is a little shorter than the picture
+    assert np.array_equal(ours.sound.samples[:, :count], wanted)
+    assert not ours.sound.samples[:, count:].any()
+    # in the file it is what it was, and when it was: AAC may change a sample, not the shape of the whole
+    near = [np.corrcoef(samples[0, at : at + 7_000], ours.sound.samples[0, :7_000])[0, 1] for at in (0, 1024)]
+    assert max(near) == near[0]
+    assert heard(ours.save(tmp_path / "saved.mp4"))[:3] == (codec, rate, seconds)
 
 
 def test_a_film_knows_their_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,7 +273,11 @@ def test_a_run_that_dies_goes_on(
     if name == "ltx-2":
         clip = begun(tmp_path / "decode.mp4", lambda e: isinstance(e, Started) and e.stage == "decode")
         assert [one.said for one in unfinished()] == ["denoised, not decoded"]
+        assert set(load_file(folder_of(request, clip) / "latents.safetensors")) == {"x", "sound"}
         assert resumed(clip) == whole
+        sounds = [read_sidecar(path.with_suffix(".json")).sound for path in (clip, tmp_path / "whole.mp4")]
+        assert sounds[0] is not None
+        assert sounds[0] == sounds[1]
 
     def in_denoising(event: Event) -> bool:
         return isinstance(event, Progress) and event.stage == "denoise" and event.done == 2
@@ -246,6 +316,7 @@ def test_what_a_model_cannot_do_is_refused_before_anything_is_loaded(
     assert "the Wan family in several" in said("ltx-video", "x", "--gpus", "2")
     assert "there is euler" in said("mochi-1", "x", "--sampler", "unipc")
     assert "takes no negative prompt" in said("hunyuanvideo", "x", "--negative", "blur")
+    assert "makes no sound: leave --no-sound out" in said("ltx-video", "x", "--no-sound")
     assert "takes no words, only a picture" in said("svd", "x", "--image", picture)
     assert "needs a first picture" in said("svd")
     assert "first picture or none" in said("ltx-video", "x", "--last-image", picture)
@@ -313,4 +384,11 @@ def test_what_a_folder_lacks_or_brings_is_said_when_it_is_loaded(
     (strange / "model_index.json").write_text(json.dumps(index | {"text_encoder": ["os", "system"]}))
     assert "is a system, which no family of Filmwright's has" in said(strange)
     assert "is a MochiPipeline, which is not 'ltx-video'" in said(shop / "mochi-1")
+    mute = tmp_path / "mute"
+    shutil.copytree(shop / "ltx-2", mute)
+    index = json.loads((mute / "model_index.json").read_text())
+    (mute / "model_index.json").write_text(json.dumps(index | {"vocoder": [None, None]}))
+    words = words_for("ltx-2", shop, pictured=False)
+    assert run(["generate", *words, "--weights", str(mute), "-o", str(tmp_path / "no.mp4")]) == 2
+    assert "it has no vocoder" in capsys.readouterr().err
     assert not (tmp_path / "no.mp4").exists()

@@ -152,7 +152,7 @@ def test_no_guidance_is_none_for_both_experts(tmp_path: Path) -> None:
     with torch.inference_mode():
         prepared = runner.prepare(request)
         assert len(prepared[0]) == 1
-        assert runner.denoise(request, prepared, lambda *_: None, lambda net: net).isfinite().all()
+        assert runner.denoise(request, prepared, lambda *_: None, lambda net: net).picture.isfinite().all()
 
 
 def test_what_a_child_lost_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

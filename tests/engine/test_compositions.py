@@ -69,7 +69,7 @@ def latents(
     )
     runner = WanRunner(load_card(MODEL), WanFolder(model, dtype=dtype), {}, Strategy(nets=nets))
     with torch.inference_mode():
-        z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
+        z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net).picture
     parts = 3 * (quantize != "none") + 2 * compiled  # the text encoder and two denoisers
     proofs = {k: p for k, p in runner.proofs.items() if not k.startswith(("attention", "cache"))}
     assert len(proofs) == parts

@@ -19,7 +19,7 @@ from filmwright.diffusion.samplers import SAMPLERS
 from filmwright.diffusion.schedules import timesteps
 from filmwright.engine.build_request import build_request
 from filmwright.engine.generate import generate_clip
-from filmwright.engine.journal import Journal, journal_of
+from filmwright.engine.journal import Journal, Latents, journal_of
 from filmwright.engine.runs import RunRecord, folder_of, pick_run, unfinished
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import Event, Progress, Warned
@@ -144,7 +144,7 @@ def test_a_disk_full_at_the_record_ends_the_keeping_and_not_the_run(
     said: list[str] = []
     with working(record(tmp_path), said) as journal:
         SAMPLERS["euler"](journal.through(denoiser()[1]), torch.zeros(1, 4, 1, 2, 2), timesteps(4))
-        journal.keep_latents(torch.zeros(1))
+        journal.keep_latents(Latents(picture=torch.zeros(1)))
     assert said == ["no-journal"]
     assert answer.read_bytes() == b"mine"
 

@@ -38,7 +38,7 @@ steps = 4 if cache == "0" else 10
 request = build_request("a red ball", model=name, size=(80, 64), num_frames=frames, steps=steps, seed=2, guidance=guidance, quantize=mode, attention=attention, cache=cache)
 runner = WanRunner(card, WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
 with torch.inference_mode():
-    z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
+    z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net).picture
 if is_first():
     save_file({"z": z, "saved": torch.tensor(runner.proofs.get("cache", {}).get("saved", 0.0))}, out)
 leave()

@@ -224,14 +224,16 @@ import sys, torch
 from pathlib import Path
 from filmwright.engine.build_request import build_request
 from filmwright.engine.generate import _Run
+from filmwright.engine.journal import Latents
 from filmwright.engine.memory import keep_exact
 from filmwright.engine.pocket import PocketRunner, backbone_for
 frames = int(sys.argv[1])
 request = build_request("a ball", size=(256, 256), seed=1).model_copy(update={"num_frames": frames})
 keep_exact()
+latents = Latents(picture=torch.randn(1, 16, (frames + 3) // 4, 16, 16))
 run = _Run(request, Path(f"{frames}.mp4"), None, "cpu", None, sign=False, private=False)
 with torch.inference_mode():
-    run._decode(PocketRunner(backbone_for("pocket")), torch.randn(1, 16, (frames + 3) // 4, 16, 16), None)
+    run._decode(PocketRunner(backbone_for("pocket")), latents, None)
 print(run.clock.peaks["decode"])
 """
 

@@ -102,7 +102,7 @@ def rolled(model: Path, nets: str, through: Callable[[Denoise], Denoise], frames
     request = build_request("a red ball", model=MODEL, size=(64, 64), num_frames=frames, seed=2)
     runner = WanRunner(load_card(MODEL), WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
     with torch.inference_mode():
-        return runner.denoise(request, runner.prepare(request), lambda *_: None, through)
+        return runner.denoise(request, runner.prepare(request), lambda *_: None, through).picture
 
 
 def test_every_strategy_gives_the_same_bits(model: Path) -> None:
@@ -146,6 +146,6 @@ def test_a_clip_beyond_the_window_rolls_and_is_warned_about(model: Path) -> None
     assert [f.code for f in runner.findings(request)] == ["beyond-training"]
     assert runner.findings(request.model_copy(update={"num_frames": 81})) == []
     with torch.inference_mode():
-        found = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net)
+        found = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net).picture
     assert found.shape[2] == 27
     assert found.isfinite().all()

@@ -4,6 +4,7 @@ import base64
 import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from filmwright.media.clips import Clip
 from filmwright.media.sheet import contact_sheet, save_png_atomic
 from filmwright.media.video import probe, read_video
+from filmwright.spec.clip import Sound
 from filmwright.spec.errors import MediaError
 
 
@@ -71,3 +73,24 @@ def test_a_clip_shows_itself_in_a_notebook(tmp_path: Path) -> None:
     frames, fps = read_video(tmp_path / "shown.mp4")
     assert (frames.shape, fps) == ((9, 32, 64, 3), 16.0)
     assert 'width="64"' in html
+
+
+@pytest.mark.parametrize(("channels", "samples"), [(2, 9_000), (1, 30_000), (2, 5_000)])
+def test_sound_lies_in_the_file_in_step_with_the_picture(tmp_path: Path, channels: int, samples: int) -> None:
+    """Noise, so that one sample's shift would show; as long as the picture, whatever there was of it."""
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (channels, samples)).astype(np.float32)
+    path = tmp_path / "a.mp4"
+    Clip(frames=clip_of(90), fps=24, sound=Sound(samples=noise, rate=24_000)).save(path)
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        assert abs(float(stream.duration * stream.time_base) - 9 / 24) < 1024 / 24_000
+        heard = np.concatenate([frame.to_ndarray() for frame in container.decode(stream)], axis=1)
+    assert probe(path).num_frames == 9
+    wanted = np.repeat(noise, 3 - channels, axis=0)[:, :4_900]
+    for ours, theirs in zip(wanted, heard, strict=True):
+        near = [float(np.corrcoef(ours, theirs[shift : shift + 4_900])[0, 1]) for shift in range(3)]
+        assert near[0] > 0.9 > 0.2 > max(near[1:])
+    if samples < 9_000:
+        assert np.abs(heard[:, 6_100:9_000]).max() < 0.01

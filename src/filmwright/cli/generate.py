@@ -68,6 +68,7 @@ def generate(
     ] = None,
     quantize: options.Quantize = None,
     compile_: options.Compile = None,
+    no_sound: options.NoSound = False,
     attention: options.Attention = None,
     cuda_graphs: options.CudaGraphs = None,
     again: Annotated[
@@ -133,6 +134,7 @@ def generate(
         controls=None if controls is None else controls_of(controls),
         quantize=quantize,
         compile=compile_,
+        sound=False if no_sound else None,
         attention=attention,
         cuda_graphs=cuda_graphs,
         base=earlier.request if earlier else None,
@@ -192,7 +194,7 @@ def generate(
         if not as_json and is_first():
             typer.echo(
                 f"{path}: {request.width}x{request.height}, {request.num_frames} frames, "
-                f"{request.shape.seconds:.2f} s, seed {request.seed}"
+                f"{request.shape.seconds:.2f} s{', with sound' if sidecar.sound else ''}, seed {request.seed}"
             )
         results.append(
             {
@@ -205,6 +207,7 @@ def generate(
                 "seconds": request.shape.seconds,
                 "seed": request.seed,
                 "request_digest": request.digest(),
+                "sound": sidecar.sound.model_dump() if sidecar.sound else None,
                 "signed": sidecar.signed.model_dump() if sidecar.signed else None,
                 "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
             }

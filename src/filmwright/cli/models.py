@@ -127,6 +127,8 @@ def lines_of(card: ModelCard) -> list[str]:
     if card.cameras:
         lines.append(f"  cameras   {', '.join(card.cameras)}")
     lines.append(f"  controls  {', '.join(card.controls) or 'none'}")
+    if card.sound:
+        lines.append("  sound     made with the picture")
     if card.part is not None:
         lines.append(f"  trained on the part {card.part!r} of the world")
     return lines

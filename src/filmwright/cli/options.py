@@ -69,6 +69,9 @@ Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Run the denoiser as compiled code.", show_default=False),
 ]
+NoSound = Annotated[
+    bool, typer.Option("--no-sound", help="Leave out the sound that a model makes with the picture.")
+]
 Attention = Annotated[
     str | None,
     typer.Option(

@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     cache: float | str
     quantize: Quantize
     compile: bool
+    sound: bool
     attention: AttentionBackend
     cuda_graphs: bool
 

@@ -83,6 +83,7 @@ def build_request(
     controls: Iterable[Control] | Callable[[VideoShape], Iterable[Control]] | None = None,
     quantize: str | None = None,
     compile: bool | None = None,  # noqa: A002 (the field's name)
+    sound: bool | None = None,
     attention: str | None = None,
     cuda_graphs: bool | None = None,
     base: Request | None = None,
@@ -111,6 +112,7 @@ def build_request(
             One takes the place of the base's of its kind, a keyframe of the one at its frame.
         quantize: eight bits for the weights, a `spec.request.Quantize`; "none" is exact.
         compile: whether the denoiser's blocks run as compiled code.
+        sound: whether a model that makes sound with the picture gives it.
         attention: what computes attention, a `spec.backends.AttentionBackend`; "auto" is the machine's best exact one.
         cuda_graphs: whether the denoiser's passes are recorded as CUDA graphs.
         base: the request of an earlier clip, such as a sidecar's.
@@ -165,6 +167,7 @@ def build_request(
         cache_by=by,
         quantize=_given(quantize, str(base.quantize) if base else "none"),  # type: ignore[arg-type]
         compile=_given(compile, base.compile if base else False),
+        sound=_given(sound, base.sound if base and card.sound else True),
         attention=_given(attention, str(base.attention) if base else "auto"),  # type: ignore[arg-type]
         cuda_graphs=_given(cuda_graphs, base.cuda_graphs if base else False),
     )
@@ -211,6 +214,8 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
         [n for n in ATTENTION_BACKENDS if n == request.attention or is_installed(n)],
     )
     check_together(replace(composition(request, card.family), installed=is_installed(request.attention)))
+    if not request.sound and not card.sound:
+        raise BadRequest(f"model {card.name!r} makes no sound: leave --no-sound out")
     _check_cache(request, card)
 
 

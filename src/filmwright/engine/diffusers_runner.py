@@ -1,8 +1,9 @@
 """Runs requests on diffusers' pipelines, in three phases with the nets that each needs; see `engine.families`.
 
 A pipeline is one call in diffusers, prompt to frames. Here it is made anew for each phase, nets that the phase does
-not need standing in it as shells without weights, and is left at the VAE's door: what it hands to the VAE's `decode` is
-what a run keeps, and what decoding starts from. Its denoiser's answers go through the journal on their way.
+not need standing in it as shells without weights, and is left at the VAE's door: what it hands to the VAE's `decode`,
+and of a pipeline with sound to its audio VAE's, is what a run keeps, and what decoding starts from. Its denoiser's
+answers go through the journal on their way.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,10 @@ from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.families import FAMILIES, as_pixels
+from filmwright.engine.journal import Latents
+from filmwright.engine.stream import StreamedBlocks
 from filmwright.media.image import load_image
+from filmwright.spec.clip import Sound
 from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Keyframe, Request
@@ -42,15 +46,13 @@ __all__ = [
     "decoded",
     "diffusers_files",
     "diffusers_runner",
+    "heard",
+    "sounders",
 ]
 
 
 class LeftAtDoor(Exception):
-    """A pipeline was left where it hands `latents` to its VAE's `decode`."""
-
-    def __init__(self, latents: Tensor) -> None:
-        super().__init__()
-        self.latents = latents
+    """A pipeline was left where it hands latents to the last `decode` that matters."""
 
 
 class DiffusersRunner:
@@ -75,8 +77,8 @@ class DiffusersRunner:
 
     def prepare(self, request: Request) -> dict[str, Any]:
         """The words as arguments of the pipeline's call; a picture is looked at when the denoising begins."""
-        nets = {name: self._net(name) for name in self.family.readers}
-        with quiet():
+        with quiet(), ExitStack() as stack:
+            nets = {name: self._net(name, stack) for name in self.family.readers}
             pipe = build_pipeline(self.folder, self.card, request, nets, self.folder.device)
             return self.family.encode(pipe, request, self.folder.device)
 
@@ -86,17 +88,16 @@ class DiffusersRunner:
         prepared: dict[str, Any],
         on_step: OnStep,
         through: Callable[[Denoise], Denoise],
-    ) -> Tensor:
-        """What decoding starts from [1, c, t, h, w], scaled and shifted as the VAE takes it."""
+    ) -> Latents:
+        """What decoding starts from, scaled and shifted as the VAEs take it."""
         folder = self.folder
         wanted = (folder.denoiser, *self.family.beside, *(self.family.lookers if request.controls else ()))
-        nets = {name: self._net(name) for name in wanted}
-        pipe = build_pipeline(folder, self.card, request, nets, folder.device, on_step)
         with ExitStack() as stack:
+            nets = {name: self._net(name, stack) for name in wanted}
+            pipe = build_pipeline(folder, self.card, request, nets, folder.device, on_step)
             net = nets[folder.denoiser]
             stack.enter_context(_as_method(net, "forward", self._answered(net.forward, through)))
-            latents = call_pipeline(pipe, self.card, request, prepared)
-        return latents.transpose(0, 1)[None] if latents.ndim == 4 else latents
+            return call_pipeline(pipe, self.card, request, prepared)
 
     def _answered(
         self, forward: Callable[..., Any], through: Callable[[Denoise], Denoise]
@@ -119,23 +120,40 @@ class DiffusersRunner:
 
         return answered
 
-    def _net(self, name: str) -> nn.Module:
-        """A net, held for the next time if the strategy says so; else it is gone when the caller is done with it."""
+    def _net(self, name: str, stack: ExitStack | None = None) -> nn.Module:
+        """A net, held for the next time if the strategy says so; else it is gone when the caller is done with it.
+
+        A net whose blocks are streamed computes until `stack` closes.
+        """
+        if stack is not None and self.strategy.nets == "streamed" and self.folder.streams(name):
+            net, blocks = self.folder.outside(name)
+            stream = StreamedBlocks(blocks, partial(self.folder.block, name), self.folder.device)
+            stream.hook()
+            stack.callback(stream.close)
+            return net
         net = self._held[name] if name in self._held else self.folder.net(name)
         if self.strategy.nets == "held":
             self._held[name] = net
         return net
 
-    def chunks(self, latents: Tensor) -> int:
-        """How many pieces `decode` gives."""
-        return latents.shape[2]
+    def sound(self, latents: Latents) -> Sound | None:
+        """What is heard, as long as the pipeline makes it."""
+        if latents.sound is None:
+            return None
+        nets: list[Any] = [self._net(name) for name in self.family.sounders]
+        waves = heard(nets, self.card, latents.sound)[0].float().clamp(-1, 1)
+        return Sound(samples=waves.cpu().numpy(), rate=nets[-1].config.output_sampling_rate)
 
-    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+    def chunks(self, latents: Latents) -> int:
+        """How many pieces `decode` gives."""
+        return latents.picture.shape[2]
+
+    def decode(self, latents: Latents) -> Iterator[NDArray[np.uint8]]:
         """Frames uint8 [n, H, W, 3], a latent frame's at a time; the VAE decodes all of them at once."""
         vae = self._net("vae")
-        frames = decoded(vae, self.card, latents)
+        frames = decoded(vae, self.card, latents.picture)
         del vae
-        count, whole = latents.shape[2], frames.shape[2]
+        count, whole = latents.picture.shape[2], frames.shape[2]
         step = 1 if count == 1 else (whole - 1) // (count - 1)
         ends = [whole - (count - 1 - i) * step for i in range(count)]
         for start, end in zip([0, *ends], ends, strict=False):
@@ -143,10 +161,26 @@ class DiffusersRunner:
 
 
 def decoded(vae: nn.Module, card: ModelCard, latents: Tensor) -> Tensor:
-    """Frames [1, 3, t, H, W] in -1..1 of what `DiffusersRunner.denoise` gave."""
-    first = next(vae.parameters())
+    """Frames [1, 3, t, H, W] in -1..1 of the picture that `DiffusersRunner.denoise` gave."""
     z = latents[0].transpose(0, 1) if card.family == "svd" else latents
-    return FAMILIES[card.family].decode(vae, z.to(first.device, first.dtype))
+    return FAMILIES[card.family].decode(vae, _as_weights(z, vae))
+
+
+def heard(nets: Sequence[nn.Module], card: ModelCard, latents: Tensor) -> Tensor:
+    """Samples [1, channels, n] of the sound that `DiffusersRunner.denoise` gave; `nets` are the family's sounders."""
+    hear = FAMILIES[card.family].hear
+    assert hear is not None
+    return hear(*nets, _as_weights(latents, nets[0]))
+
+
+def sounders(card: ModelCard, request: Request) -> tuple[str, ...]:
+    """The nets that make the sound of a request; none where it is to be silent."""
+    return FAMILIES[card.family].sounders if request.sound else ()
+
+
+def _as_weights(z: Tensor, net: nn.Module) -> Tensor:
+    first = next(net.parameters())
+    return z.to(first.device, first.dtype)
 
 
 def build_pipeline(
@@ -185,18 +219,25 @@ def build_pipeline(
         return phase(**absent | {name: part for name, part in parts.items() if name in taken})
 
 
-def call_pipeline(pipe: Any, card: ModelCard, request: Request, prepared: dict[str, Any]) -> Tensor:
-    """Runs a pipeline as far as its VAE's door: what it hands to `decode`."""
+def call_pipeline(pipe: Any, card: ModelCard, request: Request, prepared: dict[str, Any]) -> Latents:
+    """Runs a pipeline as far as its VAE's door, or its audio VAE's behind it: what it hands to `decode`."""
+    doors = [pipe.vae, *([pipe.audio_vae] if sounders(card, request) else [])]
+    handed: list[Tensor] = []
 
-    def leave(z: Tensor, *_: Any, **__: Any) -> NoReturn:
-        raise LeftAtDoor(z)
+    def decode(z: Tensor, *_: Any, **__: Any) -> tuple[Tensor]:
+        handed.append(z)
+        if len(handed) == len(doors):
+            raise LeftAtDoor
+        return (z.new_zeros(1, 3, 1, 8, 8),)  # frames that nobody looks at
 
     shown = [c.image.path for c in request.controls if isinstance(c, Keyframe)]
     picture = Image.fromarray(load_image(shown[0], request.width, request.height)) if shown else None
     settings = FAMILIES[card.family].settings(pipe, request, picture)
     generator = torch.Generator().manual_seed(request.seed)
     on_host = nullcontext() if pipe._execution_device.type == "cpu" else _DrawnOnHost()  # noqa: SLF001
-    with quiet(), on_host, _as_method(pipe.vae, "decode", leave):
+    with quiet(), on_host, ExitStack() as stack:
+        for door in doors:
+            stack.enter_context(_as_method(door, "decode", decode))
         try:
             pipe(
                 **prepared,
@@ -205,8 +246,11 @@ def call_pipeline(pipe: Any, card: ModelCard, request: Request, prepared: dict[s
                 generator=generator,
                 output_type="pt",
             )
-        except LeftAtDoor as door:
-            return door.latents
+        except LeftAtDoor:
+            picture_latents, *sound = handed
+            if picture_latents.ndim == 4:
+                picture_latents = picture_latents.transpose(0, 1)[None]
+            return Latents(picture=picture_latents, sound=sound[0] if sound else None)
     raise AssertionError("a pipeline decodes")
 
 

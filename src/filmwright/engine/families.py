@@ -1,4 +1,4 @@
-"""What each family's pipeline in diffusers is asked for: its words, its settings, and what its VAE gives back.
+"""What each family's pipeline in diffusers is asked for: its words, its settings, and what its VAEs give back.
 
 The pipelines do their own work, unchanged; here stands only what differs in how they are called. Where a default is the
 pipeline's own it is not repeated; all others are in the models' cards, and their sources in docs/families.md.
@@ -36,6 +36,8 @@ class Family:
     ]  # (pipeline, request, picture) -> the others
     answer: Callable[..., tuple[Tensor, ...]]  # the denoiser's inputs of the shapes of its answers
     decode: Callable[[Any, Tensor], Tensor]  # (VAE, what decoding starts from) -> [1, 3, t, H, W] in -1..1
+    sounders: tuple[str, ...] = ()  # nets that make the sound, of a family that has it
+    hear: Callable[..., Tensor] | None = None  # (sounders, what the first decodes) -> [1, channels, samples]
     same_dtype: bool = False  # its VAE runs in the denoiser's type
 
 
@@ -104,6 +106,11 @@ def _ltx_decode(vae: Any, z: Tensor) -> Tensor:
     )
     frames: Tensor = vae.decode(z, level, return_dict=False)[0]
     return frames
+
+
+def _ltx2_hear(audio_vae: Any, vocoder: Any, z: Tensor) -> Tensor:
+    waves: Tensor = vocoder(audio_vae.decode(z, return_dict=False)[0])
+    return waves
 
 
 def _svd_settings(pipe: Any, request: Request, picture: Image | None) -> dict[str, Any]:  # noqa: ARG001
@@ -179,6 +186,8 @@ FAMILIES = {
         settings=_ltx_settings,
         answer=lambda hidden_states, audio_hidden_states, **_: (hidden_states, audio_hidden_states),
         decode=_ltx_decode,
+        sounders=("audio_vae", "vocoder"),
+        hear=_ltx2_hear,
         same_dtype=True,
     ),
     "svd": Family(

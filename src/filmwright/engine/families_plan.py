@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from filmwright.engine.diffusers_runner import build_pipeline, call_pipeline, decoded, diffusers_files
+from filmwright.engine.diffusers_runner import (
+    build_pipeline,
+    call_pipeline,
+    decoded,
+    diffusers_files,
+    heard,
+    sounders,
+)
 from filmwright.engine.families import FAMILIES, as_pixels
 from filmwright.engine.trace import Trace
 from filmwright.spec.request import Request
@@ -45,15 +52,16 @@ class FamilyNeeds:
 
     encode: PhaseNeeds
     denoise: PhaseNeeds
+    sound: PhaseNeeds | None  # before the picture is decoded
     decode: PhaseNeeds
     dtype: torch.dtype
     vae_dtype: torch.dtype
-    loading: dict[str, int]  # net -> bytes of its largest file, which is in memory too while the net is read
-
-    @property
-    def phases(self) -> tuple[PhaseNeeds, PhaseNeeds, PhaseNeeds]:
-        """All three, in order."""
-        return self.encode, self.denoise, self.decode
+    loading: dict[
+        str, int
+    ]  # net -> bytes of its largest file, if this is in memory too while the net is read
+    streamed: dict[
+        str, int
+    ]  # net -> bytes of it with two blocks in memory, where its blocks can be read one by one
 
 
 def family_needs(request: Request, device: str, weights: Path | None) -> FamilyNeeds:
@@ -71,6 +79,7 @@ def family_needs(request: Request, device: str, weights: Path | None) -> FamilyN
 def _needs(folder: DiffusersFolder, request: Request, steps: int) -> FamilyNeeds:
     card = load_card(request.model)
     family = FAMILIES[card.family]
+    folder.check(sounders(card, request))
     shells = {name: folder.shell(name) for name in folder.nets}
     sizes = {name: _bytes(net) for name, net in shells.items()}
     guided = request.guidance > 1
@@ -81,9 +90,15 @@ def _needs(folder: DiffusersFolder, request: Request, steps: int) -> FamilyNeeds
     encode = _phase(trace, {name: sizes[name] for name in family.readers})
     wanted = (folder.denoiser, *family.beside, *(family.lookers if request.controls else ()))
     with _Trace(shells.values(), folder.device, guided=guided) as trace:
-        z = call_pipeline(pipe, card, request, prepared)
+        latents = call_pipeline(pipe, card, request, prepared)
     denoise = _phase(trace, {name: sizes[name] for name in wanted})
-    z = z.transpose(0, 1)[None] if z.ndim == 4 else z
+    z, sound = latents.picture, None
+    if latents.sound is not None:
+        names = sounders(card, request)
+        with _Trace([shells[name] for name in names], folder.device, guided=guided) as trace:
+            waves = heard([shells[name] for name in names], card, latents.sound)
+        sound = _phase(trace, {name: sizes[name] for name in names})
+        del waves
     with _Trace([shells["vae"]], folder.device, guided=guided) as trace:
         frames = decoded(shells["vae"], card, z)
         held = frames, as_pixels(frames[:, :, :8])
@@ -96,10 +111,12 @@ def _needs(folder: DiffusersFolder, request: Request, steps: int) -> FamilyNeeds
             products=denoise.products * steps / STEPS,
             convolutions=denoise.convolutions * steps / STEPS,
         ),
+        sound=sound,
         decode=decode,
         dtype=folder.dtype,
         vae_dtype=folder.vae_dtype,
-        loading={name: folder.largest_file(name) for name in folder.nets},
+        loading={name: folder.largest_file(name) for name in folder.nets if not folder.streams(name)},
+        streamed={name: folder.streamed_bytes(name) for name in folder.nets if folder.streams(name)},
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,14 +18,13 @@ import numpy as np
 import torch
 from blake3 import blake3
 from numpy.typing import NDArray
-from torch import Tensor
 
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.build_request import check_request
 from filmwright.engine.compiled import check_place
 from filmwright.engine.credentials import ClipSeal, credentials_for
-from filmwright.engine.journal import Journal, journal_of
+from filmwright.engine.journal import Journal, Latents, journal_of
 from filmwright.engine.memory import give_back, keep_exact, leave_imported, peak, start_peak
 from filmwright.engine.parallel import agree, join
 from filmwright.engine.plan import plan_for
@@ -35,6 +34,7 @@ from filmwright.engine.sidecar import (
     USELESS,
     Sidecar,
     SignedRecord,
+    SoundRecord,
     make_sidecar,
     sidecar_path,
     write_sidecar,
@@ -42,7 +42,9 @@ from filmwright.engine.sidecar import (
 from filmwright.engine.workers import is_first
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
+from filmwright.media.sound import fit_sound, stereo
 from filmwright.media.video import VideoWriter
+from filmwright.spec.clip import Sound
 from filmwright.spec.errors import Cancelled
 from filmwright.spec.events import Finished, OnEvent, Planned, Progress, Stage, Started, Warned
 from filmwright.spec.plan import Strategy
@@ -78,13 +80,16 @@ class Runner(Protocol):
     def prepare(self, request: Request) -> Any:
         """Words and controls as tensors, for `denoise`."""
 
-    def denoise(self, request: Request, prepared: Any, on_step: OnStep, through: Through) -> Tensor:
+    def denoise(self, request: Request, prepared: Any, on_step: OnStep, through: Through) -> Latents:
         """Clean latents [1, c, t, h, w]; the sampler is given `through(denoiser)`."""
 
-    def chunks(self, latents: Tensor) -> int:
+    def sound(self, latents: Latents) -> Sound | None:
+        """What is heard, about as long as the picture; None where the model is silent or is to be."""
+
+    def chunks(self, latents: Latents) -> int:
         """How many pieces `decode` gives."""
 
-    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+    def decode(self, latents: Latents) -> Iterator[NDArray[np.uint8]]:
         """Frames uint8 [n, H, W, 3], piece by piece, with constant memory."""
 
 
@@ -145,7 +150,13 @@ def generate_clip(
     sidecar = run.make(frames, backbone=backbone, memory=memory, lone=lone)
     seal = None if run.credentials is None else ClipSeal(credentials=run.credentials, sidecar=sidecar)
     return Clip(
-        frames=frames, fps=request.fps, request=request, path=target, sidecar=sidecar.text(), seal=seal
+        frames=frames,
+        fps=request.fps,
+        request=request,
+        path=target,
+        sound=run.sound,
+        sidecar=sidecar.text(),
+        seal=seal,
     )
 
 
@@ -203,6 +214,7 @@ class _Run:
         self.proofs: dict[str, dict[str, float]] = {}
         self.sign, self.private = sign, private
         self.signed: SignedRecord | None = None
+        self.sound: Sound | None = None
         self.proved: Mapping[str, Mapping[str, float]] = {}  # of an earlier clip of this request
         self.credentials = credentials_for(
             sign=sign and is_first(), private=private, warn=self._warn, clips=clips
@@ -244,6 +256,7 @@ class _Run:
             proofs=self.proofs,
             warnings=self.said,
             frames_digest=digest,
+            sound=None if self.sound is None else SoundRecord.of(self.sound),
             signed=self.signed,
         )
         if self.target is not None:
@@ -299,8 +312,8 @@ class _Run:
                 return
         self._denoise(runner, journal)
 
-    def _denoise(self, runner: Runner, journal: Journal) -> Tensor:
-        """Clean latents [1, c, t, h, w], from where the journal has come."""
+    def _denoise(self, runner: Runner, journal: Journal) -> Latents:
+        """Clean latents, from where the journal has come."""
         if (latents := journal.latents()) is not None:
             found = journal.found()
             self._say(found.get("proofs", {}), cold=found.get("cold", False))
@@ -341,8 +354,10 @@ class _Run:
         if cold:
             self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
 
-    def _decode(self, runner: Runner, latents: Tensor, frames: NDArray[np.uint8] | None) -> str:
-        """The digest of the frames; each piece is encoded to video while the next one is decoded."""
+    def _decode(self, runner: Runner, latents: Latents, frames: NDArray[np.uint8] | None) -> str:
+        """The digest of the frames; the sound comes first, and each piece of the picture is encoded to video, with what
+        is heard meanwhile, while the next one is decoded.
+        """
         request, target = self.request, self.target
         total, start = runner.chunks(latents), 0
         digest = blake3()
@@ -354,12 +369,20 @@ class _Run:
                 )
 
         comment = None if self.credentials is None else self.credentials.comment
-        writer = (
-            VideoWriter(target, request.width, request.height, request.fps, comment=comment, seal=seal)
-            if target
-            else nullcontext()
-        )
-        with writer as video, ThreadPoolExecutor(1) as pool, self.clock.stage("decode", total) as step:
+        files, pool = ExitStack(), ThreadPoolExecutor(1)
+        with files, pool, self.clock.stage("decode", total) as step:
+            if (sound := runner.sound(latents)) is not None:
+                self.sound = sound = fit_sound(sound, request.shape.seconds)
+                give_back(self.device)
+            heard = np.empty((2, 0), np.float32) if sound is None else stereo(sound.samples)
+            rate = None if sound is None else sound.rate
+            video = None
+            if target is not None:
+                video = VideoWriter(
+                    target, request.width, request.height, request.fps,
+                    audio_rate=rate, comment=comment, seal=seal,
+                )  # fmt: skip
+                files.enter_context(video)
             writing: Future[None] | None = None
             for i, piece in enumerate(runner.decode(latents)):
                 if not len(piece):  # a strip that waits for the last one: no frame is whole yet
@@ -370,11 +393,12 @@ class _Run:
                 digest.update(np.ascontiguousarray(piece).data)
                 if frames is not None:
                     frames[start : start + len(piece)] = piece
-                start += len(piece)
+                before, start = start, start + len(piece)
                 if self.on_frames is not None:
                     self.on_frames(piece)
                 if video is not None:
-                    writing = pool.submit(video.write, piece)
+                    first, last = (round(at / request.fps * (rate or 0)) for at in (before, start))
+                    writing = pool.submit(_write, video, piece, heard[:, first:last])
                 step(i + 1, total)
             if writing is not None:
                 writing.result()
@@ -384,6 +408,13 @@ class _Run:
     def _warn(self, code: str, message: str) -> None:
         self.said.append(message)
         self.clock.tell(Warned(code=code, message=message))
+
+
+def _write(video: VideoWriter, frames: NDArray[np.uint8], sound: NDArray[np.float32]) -> None:
+    """Writes frames and what is heard meanwhile [2, n]."""
+    video.write(frames)
+    if sound.shape[1]:
+        video.write_audio(sound)
 
 
 def _attention(proofs: Mapping[str, Mapping[str, float]]) -> str | None:

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,12 +25,20 @@ from filmwright.diffusion.flow import Denoise
 from filmwright.engine.runs import LATENTS, LOCK, RECORD, RunRecord, folder_of, forget_old
 from filmwright.spec.errors import BadRequest
 
-__all__ = ["Journal", "journal_of"]
+__all__ = ["Journal", "Latents", "journal_of"]
 
 FOUND = "found"  # in the latents' header
 
 Tell = Callable[[str, str], None]
 """(code, message) of a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """What decoding starts from: the picture's [1, c, t, h, w], and the sound's where it is asked for."""
+
+    picture: Tensor
+    sound: Tensor | None = None
 
 
 class Journal:
@@ -46,19 +55,20 @@ class Journal:
         def answer(x: Tensor, levels: Tensor) -> Tensor:
             index, self.calls = self.calls, self.calls + 1
             if index < self.kept:
-                kept = self._read(_answer(index))
+                kept = self._read(_answer(index)).get("x")
                 if kept is not None and kept.shape == x.shape:
                     return kept.to(x.device)
                 self.kept = index  # damaged: from here on the denoiser answers
             v = denoise(x, levels)
-            self._write(_answer(index), v)
+            self._write(_answer(index), {"x": v})
             return v
 
         return answer
 
-    def latents(self) -> Tensor | None:
+    def latents(self) -> Latents | None:
         """What decoding starts from, if the run has come so far."""
-        return self._read(LATENTS)
+        kept = self._read(LATENTS)
+        return Latents(picture=kept["x"], sound=kept.get("sound")) if "x" in kept else None
 
     def found(self) -> dict[str, Any]:
         """What was found while these latents were made, as it was kept with them."""
@@ -71,9 +81,11 @@ class Journal:
             return {}
         return told
 
-    def keep_latents(self, latents: Tensor, found: Mapping[str, Any] | None = None) -> None:
+    def keep_latents(self, latents: Latents, found: Mapping[str, Any] | None = None) -> None:
         """Keeps what decoding starts from and what was found on the way; the answers behind it are needed no more."""
-        self._write(LATENTS, latents, {FOUND: json.dumps(dict(found or {}))})
+        sound = {} if latents.sound is None else {"sound": latents.sound}
+        note = {FOUND: json.dumps(dict(found or {}))}
+        self._write(LATENTS, {"x": latents.picture, **sound}, note)
         if self.folder is not None and self.writes:  # the disk has taken them
             for index in range(self.calls):
                 (self.folder / _answer(index)).unlink(missing_ok=True)
@@ -84,23 +96,25 @@ class Journal:
             count += 1
         return count
 
-    def _read(self, name: str) -> Tensor | None:
+    def _read(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a file; none where it cannot be read."""
         if self.folder is None:
-            return None
+            return {}
         try:
             with safe_open(self.folder / name, framework="pt") as file:
-                tensor: Tensor = file.get_tensor("x")
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         except (SafetensorError, OSError):
-            return None
-        return tensor
+            return {}
 
-    def _write(self, name: str, tensor: Tensor, note: dict[str, str] | None = None) -> None:
+    def _write(self, name: str, tensors: dict[str, Tensor], note: dict[str, str] | None = None) -> None:
         """A disk that refuses ends the keeping, not the run."""
         if self.folder is None or not self.writes:
             return
         aside = self.folder / f".{name}"
         try:
-            save_file({"x": tensor.detach().cpu().contiguous()}, aside, metadata=note)
+            save_file(
+                {key: t.detach().cpu().contiguous() for key, t in tensors.items()}, aside, metadata=note
+            )
             aside.replace(self.folder / name)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -37,8 +37,12 @@ __all__ = ["plan_for"]
 MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 # measured on a CPU: bytes that kernels and threads keep, a phase
 KERNELS = (20_000_000, 45_000_000, 45_000_000)  # of Wan
-# of the pocket model, whose sums are small, and of the other families, whose libraries have a part in use already
-LIGHT_KERNELS = (9_000_000, 20_000_000, 40_000_000)
+LIGHT_KERNELS = (9_000_000, 20_000_000, 40_000_000)  # of the pocket model, whose sums are small
+FAMILY_KERNELS = (
+    9_000_000,
+    35_000_000,
+    40_000_000,
+)  # of the others, whose libraries have a part in use already
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
 SIGNING = 11_000_000  # bytes of what signs a file
@@ -85,7 +89,7 @@ def plan_for(
         from filmwright.engine.families_plan import family_needs
 
         needs = family_needs(request, device, weights)
-        plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES[:2]]
+        plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES]
     else:
         plans = [_pocket_plan(request, device, weights, base.bytes, free, video)]
     if lone and len(plans) > 1:
@@ -200,22 +204,29 @@ def _wan_plan(
 def _family_plan(
     request: Request, needs: FamilyNeeds, device: str, strategy: Strategy, free: int, video: int
 ) -> Plan:
-    """A net is read while the file it comes from is in the host's memory too; after that a phase computes."""
+    """A net is read tensor by tensor, or while the file it comes from is in the host's memory too; after that a phase
+    computes.
+    """
     rates = _rates(device, needs.dtype, needs.vae_dtype)  # first: the kernels that it loads are in use then
     give_back(device)
-    held, peaks = {"": _base_of_families(device)}, []
-    for phase, more in ((needs.encode, 0), (needs.denoise, 0), (needs.decode, video)):
-        if strategy.nets == "staged":
+    sizes = needs.streamed if strategy.nets == "streamed" else {}  # of nets that are read block by block
+    held, peaks, seconds = {"": _base_of_families(device)}, [], []
+    for phase in (needs.encode, needs.denoise, needs.sound, needs.decode):
+        if phase is None:
+            continue
+        if strategy.nets != "held":
             held = {"": held[""]}
         highest = 0
         for name in phase.nets:
-            new = needs.loading[name] if device == "cpu" and name not in held else 0
-            held[name] = phase.nets[name]
+            new = needs.loading.get(name, READING) if device == "cpu" and name not in held else 0
+            held[name] = sizes.get(name, phase.nets[name])
             highest = max(highest, sum(held.values()) + new)
-        peaks.append(max(highest, sum(held.values()) + phase.bytes + more))
-    works = [Work(products=p.products, convolutions=p.convolutions) for p in needs.phases]
-    encode, denoise, decode = (work.seconds(rates) for work in works)
-    return _plan(request, device, needs.dtype, strategy, tuple(peaks), (encode, denoise, decode), free)
+        more = video if phase is needs.decode else 0
+        reading = READING if device == "cpu" and sizes.keys() & phase.nets.keys() else 0
+        peaks.append(max(highest, sum(held.values()) + phase.bytes + reading + more))
+        seconds.append(Work(products=phase.products, convolutions=phase.convolutions).seconds(rates))
+    parts = (peaks[0], peaks[1], max(peaks[2:])), (seconds[0], seconds[1], sum(seconds[2:]))
+    return _plan(request, device, needs.dtype, strategy, *parts, free)
 
 
 def _pocket_plan(
@@ -259,7 +270,8 @@ def _plan(
     free: int,
 ) -> Plan:
     if device == "cpu":
-        kernels = KERNELS if load_card(request.model).family == "wan" else LIGHT_KERNELS
+        family = load_card(request.model).family
+        kernels = {"wan": KERNELS, "pocket": LIGHT_KERNELS}.get(family, FAMILY_KERNELS)
         peaks = tuple(p + k for p, k in zip(peaks, kernels, strict=True))
     phases = (
         Phase(name="encode", peak=peaks[0], seconds=seconds[0]),

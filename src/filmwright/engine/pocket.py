@@ -18,7 +18,9 @@ from filmwright.diffusion.samplers import SAMPLERS, OnStep
 from filmwright.diffusion.schedules import timesteps, with_given
 from filmwright.engine.conditions import Conditions, prepare
 from filmwright.engine.devices import fast_dtype
+from filmwright.engine.journal import Latents
 from filmwright.models.dit import CAMERA
+from filmwright.spec.clip import Sound
 from filmwright.spec.controls import is_motion
 from filmwright.spec.request import Request
 from filmwright.spec.words import Finding, analyse
@@ -80,17 +82,21 @@ class PocketRunner:
         prepared: tuple[Conditions, tuple[Tensor, Tensor]],
         on_step: OnStep,
         through: Callable[[Denoise], Denoise],
-    ) -> Tensor:
+    ) -> Latents:
         """Clean latents [1, c, t, h, w]; the sampler is given `through(denoiser)`."""
-        return denoise(request, self.backbone, *prepared, on_step=on_step, through=through)
+        return Latents(picture=denoise(request, self.backbone, *prepared, on_step=on_step, through=through))
 
-    def chunks(self, latents: Tensor) -> int:
+    def sound(self, latents: Latents) -> Sound | None:  # noqa: ARG002
+        """None: it is a silent model."""
+        return None
+
+    def chunks(self, latents: Latents) -> int:
         """How many pieces `decode` gives."""
-        return -(-latents.shape[2] // DECODE_CHUNK)
+        return -(-latents.picture.shape[2] // DECODE_CHUNK)
 
-    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+    def decode(self, latents: Latents) -> Iterator[NDArray[np.uint8]]:
         """Frames uint8 [n, H, W, 3], piece by piece."""
-        return decode(latents, self.backbone)
+        return decode(latents.picture, self.backbone)
 
 
 def denoise(

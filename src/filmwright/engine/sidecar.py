@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
+from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from filmwright.media.files import write_atomic
@@ -17,11 +18,15 @@ from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import REQUEST_VERSION, Request
 from filmwright.version import VERSION
 
+if TYPE_CHECKING:
+    from filmwright.spec.clip import Sound
+
 __all__ = [
     "SIDECAR_VERSION",
     "USELESS",
     "Sidecar",
     "SignedRecord",
+    "SoundRecord",
     "make_sidecar",
     "read_sidecar",
     "runtime_versions",
@@ -47,6 +52,24 @@ class SignedRecord(BaseModel):
     private: bool = False
 
 
+class SoundRecord(BaseModel):
+    """The sound of the file beside a sidecar, as it was before it was encoded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str  # BLAKE3 (hex) of its samples, float32 [channels, samples]
+    rate: int
+    channels: int
+    samples: int
+
+    @classmethod
+    def of(cls, sound: Sound) -> Self:
+        """The record of a sound."""
+        channels, samples = sound.samples.shape
+        digest = blake3(sound.samples.tobytes()).hexdigest()
+        return cls(digest=digest, rate=sound.rate, channels=channels, samples=samples)
+
+
 class Sidecar(BaseModel):
     """What a clip was made from: the request and its digest, weights (name -> SHA-256), versions; and what it took:
     seconds and peak bytes a stage, and how far from the exact result each inexact means was.
@@ -59,6 +82,7 @@ class Sidecar(BaseModel):
     request: Request
     request_digest: str
     frames_digest: str | None = None  # BLAKE3 (hex) of the frames before they were encoded
+    sound: SoundRecord | None = None
     weights: dict[str, str] = {}
     versions: dict[str, str] = {}
     timings: dict[str, float] = {}
@@ -92,6 +116,7 @@ def make_sidecar(
     proofs: Mapping[str, Mapping[str, float]] | None = None,
     warnings: Iterable[str] = (),
     frames_digest: str | None = None,
+    sound: SoundRecord | None = None,
     signed: SignedRecord | None = None,
 ) -> Sidecar:
     """The sidecar of a clip that this program has just made from `request`."""
@@ -100,6 +125,7 @@ def make_sidecar(
         request=request,
         request_digest=request.digest(),
         frames_digest=frames_digest,
+        sound=sound,
         weights=dict(weights),
         versions=runtime_versions(),
         timings={stage: round(seconds, 4) for stage, seconds in timings.items()},

@@ -1,4 +1,4 @@
-"""Blocks of a denoiser that are in memory only while they compute: the next one is read in the meantime.
+"""Blocks of a net that are in memory only while they compute: the next one is read in the meantime.
 
 A net whose blocks are on the meta device gets each block's weights when its turn comes and gives them back after it,
 so two blocks are in memory instead of all. The sums are those of the whole net, to the bit.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 __all__ = ["StreamedBlocks"]
 
@@ -19,7 +21,10 @@ Load = Callable[[int], dict[str, Tensor]]
 
 
 class StreamedBlocks:
-    """Iterates over `blocks`, each with its weights while it is its turn; again and again, in the same order."""
+    """`blocks`, each with its weights while it is its turn; again and again, in the same order.
+
+    A net of ours iterates over them; in a net of somebody else's they `hook` themselves.
+    """
 
     def __init__(self, blocks: Sequence[nn.Module], load: Load, device: str) -> None:
         self.blocks, self.load, self.device = blocks, load, torch.device(device)
@@ -29,29 +34,52 @@ class StreamedBlocks:
         ]
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="blocks")
         self.coming: tuple[int, Future[dict[str, Tensor]]] | None = None
+        self.empty: dict[tuple[nn.Module, str], nn.Parameter | None] = {}
+        self.hooks: list[RemovableHandle] = []
         self.side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def __call__(self) -> Iterator[nn.Module]:
         """The blocks from the first on; a pass that is left early begins anew the next time."""
         for index, block in enumerate(self.blocks):
-            weights = self._weights(index)
-            following = (index + 1) % len(self.blocks)
-            self.coming = (following, self.reader.submit(self._fetch, following))
-            empty = {}
-            for name, (owner, last) in self.places[index].items():
-                empty[name] = owner._parameters[last]  # noqa: SLF001 (setattr would refuse another device)
-                owner._parameters[last] = nn.Parameter(weights[name], requires_grad=False)  # noqa: SLF001
+            self._fill(index)
             try:
                 yield block
             finally:
-                for name, (owner, last) in self.places[index].items():
-                    owner._parameters[last] = empty[name]  # noqa: SLF001
-            del weights
+                self._empty(index)
+
+    def hook(self) -> None:
+        """Until it is closed, a block that is called has its weights while it computes."""
+
+        def fill(index: int, *_: object) -> None:
+            self._fill(index)
+
+        def empty(index: int, *_: object) -> None:
+            self._empty(index)
+
+        for index, block in enumerate(self.blocks):
+            self.hooks.append(block.register_forward_pre_hook(partial(fill, index)))
+            self.hooks.append(block.register_forward_hook(partial(empty, index), always_call=True))
 
     def close(self) -> None:
         """Stops reading and lets go of what was read ahead."""
+        for hook in self.hooks:
+            hook.remove()
+        self.hooks.clear()
         self.coming = None
         self.reader.shutdown(wait=True, cancel_futures=True)
+
+    def _fill(self, index: int) -> None:
+        weights = self._weights(index)
+        following = (index + 1) % len(self.blocks)
+        self.coming = (following, self.reader.submit(self._fetch, following))
+        for name, (owner, last) in self.places[index].items():
+            self.empty[owner, last] = owner._parameters[last]  # noqa: SLF001 (setattr would refuse another device)
+            owner._parameters[last] = nn.Parameter(weights[name], requires_grad=False)  # noqa: SLF001
+
+    def _empty(self, index: int) -> None:
+        for owner, last in self.places[index].values():
+            if (owner, last) in self.empty:
+                owner._parameters[last] = self.empty.pop((owner, last))  # noqa: SLF001
 
     def _weights(self, index: int) -> dict[str, Tensor]:
         coming, self.coming = self.coming, None

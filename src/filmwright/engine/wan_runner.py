@@ -24,6 +24,7 @@ from filmwright.engine.compiled import apart, compiled_run
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.distilled import distilled_findings
 from filmwright.engine.graphs import GraphedPass, GraphProof, recorder, worst
+from filmwright.engine.journal import Latents
 from filmwright.engine.memory import give_back
 from filmwright.engine.proofs import prove_denoiser, prove_text
 from filmwright.engine.rollout import roll_out
@@ -36,6 +37,7 @@ from filmwright.models.wan import Attend, Context, WanTransformer, plainly
 from filmwright.models.wan_past import WanPast
 from filmwright.models.wan_vae import GROUP
 from filmwright.models.wan_vae_layers import Memory
+from filmwright.spec.clip import Sound
 from filmwright.spec.compositions import Composition, check_together
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Strategy
@@ -147,7 +149,7 @@ class WanRunner:
         prepared: tuple[Tensor, Given | None, Tensor | None],
         on_step: OnStep,
         through: Callable[[Denoise], Denoise],
-    ) -> Tensor:
+    ) -> Latents:
         """Clean latents [1, c, t, h, w]. A second expert's guidance keeps its proportion to the first one's."""
         words, given, tokens = prepared
         card = self.card
@@ -185,7 +187,7 @@ class WanRunner:
                 chunks = roll_out(
                     net, words[:1], noise, times, past, solve=solve, on_step=on_step, through=through
                 )
-                return torch.cat(list(chunks), dim=2)
+                return Latents(picture=torch.cat(list(chunks), dim=2))
             experts = [
                 Expert(
                     net=partial(
@@ -219,7 +221,7 @@ class WanRunner:
             self.proofs["cache"] = _proof(caches)
         if graphs:
             self.proofs["CUDA graph"] = worst(graphs)
-        return latents
+        return Latents(picture=latents)
 
     def _see(
         self,
@@ -309,14 +311,19 @@ class WanRunner:
             self._held[name] = net
         return net
 
-    def chunks(self, latents: Tensor) -> int:
-        """How many pieces `decode` gives."""
-        return latents.shape[2] * len(strips_of(latents.shape, WIDEST_STRIP))
+    def sound(self, latents: Latents) -> Sound | None:  # noqa: ARG002
+        """None: these are silent models."""
+        return None
 
-    def decode(self, latents: Tensor) -> Iterator[NDArray[np.uint8]]:
+    def chunks(self, latents: Latents) -> int:
+        """How many pieces `decode` gives."""
+        shape = latents.picture.shape
+        return shape[2] * len(strips_of(shape, WIDEST_STRIP))
+
+    def decode(self, latents: Latents) -> Iterator[NDArray[np.uint8]]:
         """Frames uint8 [n, H, W, 3], a latent frame at a time; none of them while all but the last strip are made."""
         vae = self._net("vae decoder", partial(self.folder.vae, "decoder"))
-        pieces = latents.to(vae.conv2.weight.dtype).split(1, dim=2)
+        pieces = latents.picture.to(vae.conv2.weight.dtype).split(1, dim=2)
 
         def decoded(strip: Strip | None) -> Iterator[NDArray[np.uint8]]:
             memory: Memory = {}
@@ -324,7 +331,7 @@ class WanRunner:
                 frames = vae.decode_chunk(z, memory, strip)[0].float()
                 yield ((frames + 1) * 127.5).round().byte().permute(1, 2, 3, 0).cpu().numpy()
 
-        strips = strips_of(latents.shape, WIDEST_STRIP)
+        strips = strips_of(latents.picture.shape, WIDEST_STRIP)
         yield from decoded(None) if len(strips) == 1 else joined(strips, decoded)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from filmwright.media.files import check_output, write_atomic
+from filmwright.media.sound import fit_sound, stereo
 from filmwright.media.video import VideoWriter
 from filmwright.spec import clip as spec_clip
 
@@ -28,15 +29,15 @@ class Seal(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clip(spec_clip.Clip):
-    """Frames uint8 [T,H,W,3] sRGB, rate, the request that made them, the text of the sidecar and what signs the file,
-    if it has them.
+    """Frames uint8 [T,H,W,3] sRGB, rate, sound, the request that made them, the text of the sidecar and what signs the
+    file, if it has them.
     """
 
     sidecar: str | None = None
     seal: Seal | None = None
 
     def save(self, path: Path | str) -> Path:
-        """Write H.264 in MP4, signed as the run was asked to, and the sidecar beside it as `.json`; give the path.
+        """Write H.264 and AAC in MP4, signed as the run was asked to, and the sidecar beside it; give the path.
 
         Raises:
             CredentialsError: it cannot be signed.
@@ -51,7 +52,7 @@ class Clip(spec_clip.Clip):
 def save_clip(
     clip: spec_clip.Clip, path: Path | str, *, sidecar: str | None = None, seal: Seal | None = None
 ) -> Path:
-    """Write a clip as H.264 in MP4, and `sidecar` (JSON text) beside it under the same name; give the path.
+    """Write a clip as H.264 and AAC in MP4, and `sidecar` (JSON text) beside it under the same name; give the path.
 
     A `seal` is put on the file before it gets its name, and says what the sidecar is.
 
@@ -67,8 +68,13 @@ def save_clip(
             said.append(seal(part, path.name))
 
     comment = None if seal is None else seal.comment
-    with VideoWriter(path, width, height, clip.fps, comment=comment, seal=put) as video:
-        video.write(clip.frames)
+    sound = None if clip.sound is None else fit_sound(clip.sound, clip.seconds)
+    rate = None if sound is None else sound.rate
+    with VideoWriter(path, width, height, clip.fps, audio_rate=rate, comment=comment, seal=put) as video:
+        for second, start in enumerate(range(0, len(clip.frames), clip.fps)):
+            video.write(clip.frames[start : start + clip.fps])
+            if sound is not None:
+                video.write_audio(stereo(sound.samples[:, second * sound.rate : (second + 1) * sound.rate]))
     sidecar = said[0] if said else sidecar
     if sidecar is not None:
         write_atomic(path.with_suffix(".json"), sidecar)

@@ -1,4 +1,4 @@
-"""Sound files: anything that FFmpeg decodes in, as float32 [2, n] at 48 kHz, piece by piece."""
+"""Sound: of files that FFmpeg decodes, as float32 [2, n] at 48 kHz, piece by piece; and fitted to a picture."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from filmwright.spec.clip import Sound
 from filmwright.spec.errors import MediaError
 
-__all__ = ["RATE", "sound_seconds", "stream_sound"]
+__all__ = ["RATE", "fit_sound", "sound_seconds", "stereo", "stream_sound"]
 
 RATE = 48_000
 
@@ -65,7 +66,24 @@ def sound_seconds(path: Path | str) -> float:
     return float(sum(piece.shape[1] for piece in stream_sound(path))) / RATE
 
 
+def fit_sound(sound: Sound, seconds: float) -> Sound:
+    """A sound that plays as long as its picture: cut, or with silence after it."""
+    count = round(seconds * sound.rate)
+    more = max(count - sound.samples.shape[1], 0)
+    return Sound(samples=np.pad(sound.samples[:, :count], ((0, 0), (0, more))), rate=sound.rate)
+
+
+def stereo(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Samples [2, n] of [1, n], which goes to both channels alike, or of [2, n].
+
+    Raises:
+        MediaError: more channels.
+    """
+    if samples.shape[0] > 2:
+        raise MediaError(f"a clip has one channel of sound or two, not {samples.shape[0]}")
+    return samples if samples.shape[0] == 2 else np.repeat(samples, 2, axis=0)
+
+
 def _pieces(frames: list[AudioFrame]) -> Iterator[NDArray[np.float32]]:
     for frame in frames:
-        samples = np.asarray(frame.to_ndarray(), dtype=np.float32)
-        yield samples if samples.shape[0] == 2 else np.repeat(samples, 2, axis=0)
+        yield stereo(np.asarray(frame.to_ndarray(), dtype=np.float32))

@@ -50,6 +50,9 @@ QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
 CacheBy = Literal["first-block", "tea"]
 """What tells a step cache how little a step changes: its first block, or its level alone (TeaCache)."""
 
+LATER = ("loras", "cache", "cache_by", "quantize", "compile", "attention", "cuda_graphs", "sound")
+"""At their defaults, a digest is as before there were any."""
+
 
 class LoraRef(Frozen):
     """A LoRA file, as `ImageRef` a picture: its weight in the sum, and the expert it is for where there are two."""
@@ -85,6 +88,7 @@ class Request(Frozen):
     compile: bool = False  # the denoiser's blocks as compiled code, whose last bits are others
     attention: AttentionBackend = "auto"  # as above: each backend has last bits of its own
     cuda_graphs: bool = False  # the denoiser's passes recorded once and played again
+    sound: bool = True  # where the model makes it
 
     @property
     def shape(self) -> VideoShape:
@@ -100,8 +104,7 @@ class Request(Frozen):
         whole = self.model_dump(mode="json")
         whole["controls"] = [without_defaults(control) for control in whole["controls"]]
         whole["loras"] = [{k: v for k, v in lora.items() if k != "path"} for lora in whole["loras"]]
-        # at their defaults: as before there were any
-        for name in ("loras", "cache", "cache_by", "quantize", "compile", "attention", "cuda_graphs"):
+        for name in LATER:
             if getattr(self, name) == type(self).model_fields[name].default:
                 del whole[name]
         return hashlib.sha256(_compact(whole).encode()).hexdigest()

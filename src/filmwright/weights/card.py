@@ -112,6 +112,7 @@ class ModelCard(BaseModel):
     takes_words: bool = True
     takes_negative: bool = True
     calls: int = 1  # of the denoiser, a step
+    sound: bool = False  # made with the picture
     cameras: tuple[str, ...]
     controls: tuple[str, ...]  # kinds of spec.request.Control that the model takes
     pictures: Literal["any", "none", "first", "first_or_none", "first_and_last"] = (

@@ -1,7 +1,7 @@
 """Models of the families that run through diffusers, from a local folder as diffusers saves a pipeline.
 
     model_index.json    _class_name, and of each part the class that it is
-    transformer/ unet/ vae/ text_encoder/ image_encoder/ connectors/ ...    nets: config.json and safetensors
+    transformer/ unet/ vae/ vocoder/ text_encoder/ image_encoder/ ...       nets: config.json and safetensors
     scheduler/ tokenizer/ feature_extractor/ guider/                        what is no net: JSON
 
 Only the classes named here are made, whatever a folder's index names; nothing is fetched and no code of a folder runs.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import FAMILIES, ModelCard, load_card
+from filmwright.weights.diffusers_blocks import block_names, empty_net, fill_net, matched
 from filmwright.weights.pretrained import pretrained, transformers_library
 from filmwright.weights.saved import read_object, weight_paths
-from filmwright.weights.tensor_file import read_tensor, tensor_places
+from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
 
 __all__ = ["PIPELINES", "DiffusersFolder", "diffusers_library", "family_names", "quiet"]
 
@@ -62,7 +63,7 @@ CLASSES = {
         "EulerDiscreteScheduler",
         "ClassifierFreeGuidance",
     ],
-    "diffusers.pipelines.ltx2": ["LTX2TextConnectors"],
+    "diffusers.pipelines.ltx2": ["LTX2TextConnectors", "LTX2Vocoder", "LTX2VocoderWithBWE"],
     "transformers": [
         "LlamaModel",
         "CLIPTextModel",
@@ -91,9 +92,10 @@ CLASSES = {
     ],
 }
 NETS = {
-    "transformer", "unet", "vae", "audio_vae", "text_encoder", "text_encoder_2", "image_encoder", "connectors"
+    "transformer", "unet", "vae", "audio_vae", "vocoder", "text_encoder", "text_encoder_2", "image_encoder",
+    "connectors",
 }  # fmt: skip
-"""Parts that have weights. A pipeline may have others, such as LTX-2's vocoder: they are not loaded."""
+"""Parts that have weights. A pipeline may have others: they are not loaded."""
 PLAIN = {"scheduler", "tokenizer", "tokenizer_2", "feature_extractor", "guider"}
 SIZES: dict[str, dict[str, Any]] = {
     "hunyuanvideo": {"num_attention_heads": 24, "num_layers": 20, "num_single_layers": 40},
@@ -185,7 +187,7 @@ def _guider_scale(folder: Path) -> float | None:
 
 
 class DiffusersFolder:
-    """A model's folder, read as far as its configs; each net is loaded when it is asked for."""
+    """A model's folder, read as far as its configs; each net, or block of one, is loaded when it is asked for."""
 
     def __init__(self, folder: Path, *, device: str, dtype: torch.dtype, vae_dtype: torch.dtype) -> None:
         """VAEs run in `vae_dtype`, all other nets in `dtype`.
@@ -228,12 +230,9 @@ class DiffusersFolder:
     def shell(self, name: str) -> nn.Module:
         """A net without weights, in the type that it runs in; of a VAE with its latents' statistics."""
         if name not in self._kept:
-            kind, path = self._class(name), self.folder / name
+            path = self.folder / name
             with quiet(), torch.device("meta"):
-                if self.parts[name][0] == "transformers":
-                    net = kind(kind.config_class.from_pretrained(str(path), local_files_only=True))
-                else:
-                    net = kind.from_config(read_object(path / "config.json"))
+                net = self._built(name)
             net = net.to(self.dtype_of(name)).eval().requires_grad_(False)
             for key, place in tensor_places(weight_paths(path)).items() if "vae" in name else ():
                 if key in STATISTICS:
@@ -241,6 +240,17 @@ class DiffusersFolder:
             self._kept[name] = net
         shell: nn.Module = self._kept[name]
         return shell
+
+    def check(self, names: Iterable[str]) -> None:
+        """See that the folder has these nets.
+
+        Raises:
+            WeightsError: it lacks some.
+        """
+        if lacking := sorted(set(names) - self.parts.keys()):
+            raise WeightsError(
+                f"{self.folder} is not whole, it has no {listed(lacking)}: download the model anew"
+            )
 
     def largest_file(self, name: str) -> int:
         """Bytes of the largest file of a net."""
@@ -252,11 +262,19 @@ class DiffusersFolder:
         Raises:
             WeightsError: its files are missing or damaged, or hold another net.
         """
-        path = self.folder / name
-        weight_paths(path)
-        dtype = self.dtype_of(name)
-        loaded: nn.Module = self._loaded(name, dtype)
+        weight_paths(self.folder / name)
+        if self.streams(
+            name
+        ):  # in the same way, whole or not: the last bits of sums may hang on where tensors lie
+            return self._read(name)
+        loaded: nn.Module = self._loaded(name, self.dtype_of(name))
         return loaded.to(self.device)
+
+    def _read(self, name: str, but: Iterable[str] = ()) -> nn.Module:
+        with quiet():
+            net = empty_net(lambda: self._built(name), self.dtype_of(name))
+            fill_net(net, self._places(name), self.device, but=but)
+        return net
 
     def _loaded(self, name: str, dtype: torch.dtype) -> Any:
         path, kind = self.folder / name, self._class(name)
@@ -275,6 +293,63 @@ class DiffusersFolder:
         if told["missing_keys"]:
             raise WeightsError(f"{path} is not whole, it lacks {listed(map(str, told['missing_keys']))}")
         return net.eval().requires_grad_(False)
+
+    def streams(self, name: str) -> bool:
+        """Whether a net's blocks can be read one by one."""
+        blocks, places = self._blocks(name), self._places(name)
+        shell = self.shell(name)
+        return bool(blocks) and all(
+            f"{block}.{key}" in places
+            for block in blocks
+            for key, _ in shell.get_submodule(block).named_parameters()
+        )
+
+    def streamed_bytes(self, name: str) -> int:
+        """Bytes of a net of which no more than two blocks are in memory."""
+        shell = self.shell(name)
+        sizes = [_bytes(shell.get_submodule(block)) for block in self._blocks(name)]
+        pairs = [a + b for a, b in zip(sizes, [*sizes[1:], sizes[0]], strict=True)]
+        return _bytes(shell) - sum(sizes) + max(pairs)
+
+    def outside(self, name: str) -> tuple[nn.Module, list[nn.Module]]:
+        """A net with all weights but those of its blocks, on the device; and the blocks.
+
+        Raises:
+            WeightsError: its files are missing or damaged, or hold another net.
+        """
+        blocks = self._blocks(name)
+        net = self._read(name, but=blocks)
+        return net, [net.get_submodule(block) for block in blocks]
+
+    def block(self, name: str, index: int) -> dict[str, Tensor]:
+        """The weights of a block by their names in it, on the host.
+
+        Raises:
+            WeightsError: a file is gone, or was cut since its header was read.
+        """
+        start = f"{self._blocks(name)[index]}."
+        names = [key for key in self._places(name) if key.startswith(start)]
+        dtype = self.dtype_of(name)
+        return {key.removeprefix(start): read_tensor(self._places(name)[key], dtype) for key in names}
+
+    def _blocks(self, name: str) -> list[str]:
+        return block_names(self.parts[name][1], self.shell(name))
+
+    def _places(self, name: str) -> dict[str, TensorPlace]:
+        """Name in the net -> place in the files."""
+        key = f"places of {name}"
+        if key not in self._kept:
+            names = [n for n, _ in self.shell(name).named_parameters(remove_duplicate=False)]
+            self._kept[key] = matched(names, tensor_places(weight_paths(self.folder / name)))
+        found: dict[str, TensorPlace] = self._kept[key]
+        return found
+
+    def _built(self, name: str) -> Any:
+        """A net as its config says, wherever tensors are made now."""
+        kind, path = self._class(name), self.folder / name
+        if self.parts[name][0] == "transformers":
+            return kind(kind.config_class.from_pretrained(str(path), local_files_only=True))
+        return kind.from_config(read_object(path / "config.json"))
 
     def dtype_of(self, name: str) -> torch.dtype:
         """What a net runs in."""
@@ -301,3 +376,7 @@ class DiffusersFolder:
                 return kind.from_pretrained(path, local_files_only=True)
         except (OSError, ValueError) as error:
             raise WeightsError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def _bytes(net: nn.Module) -> int:
+    return sum(p.nbytes for p in net.parameters())
