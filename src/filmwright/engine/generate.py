@@ -7,10 +7,9 @@ the clip is written, so that a run that dies goes on; see `engine.journal`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +21,11 @@ from numpy.typing import NDArray
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.build_request import check_request
+from filmwright.engine.clock import Clock
 from filmwright.engine.compiled import check_place
 from filmwright.engine.credentials import ClipSeal, credentials_for
 from filmwright.engine.journal import Journal, Latents, journal_of
-from filmwright.engine.memory import give_back, keep_exact, leave_imported, peak, start_peak
+from filmwright.engine.memory import give_back, keep_exact, leave_imported
 from filmwright.engine.parallel import agree, join
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
@@ -46,7 +46,7 @@ from filmwright.media.sound import fit_sound, stereo
 from filmwright.media.video import VideoWriter
 from filmwright.spec.clip import Sound
 from filmwright.spec.errors import Cancelled
-from filmwright.spec.events import Finished, OnEvent, Planned, Progress, Stage, Started, Warned
+from filmwright.spec.events import OnEvent, Planned, Warned
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Request
 from filmwright.spec.words import Finding
@@ -209,7 +209,7 @@ class _Run:
     ) -> None:
         self.request, self.target, self.weights, self.on_frames = request, target, weights, on_frames
         self.device = join(device)  # several processes make one clip; the first of them speaks and writes
-        self.clock = _Clock(on_event if is_first() else None, self.device)
+        self.clock = Clock(on_event if is_first() else None, self.device)
         self.said: list[str] = []
         self.proofs: dict[str, dict[str, float]] = {}
         self.sign, self.private = sign, private
@@ -423,29 +423,3 @@ def _attention(proofs: Mapping[str, Mapping[str, float]]) -> str | None:
         name for name, proof in proofs.items() if name.startswith("attention ") and not proof.get("dropped")
     )
     return next(used, None)
-
-
-class _Clock:
-    """Times stages and tells of them; the time left comes from the pace of the longest stage."""
-
-    def __init__(self, on_event: OnEvent | None, device: str) -> None:
-        self.device = device
-        self.tell: OnEvent = on_event or (lambda _: None)
-        self.seconds: dict[str, float] = {}
-        self.peaks: dict[str, int] = {}  # bytes in use at most, a stage
-
-    @contextmanager
-    def stage(self, name: Stage, total: int, before: int = 0) -> Iterator[Callable[[int, int], None]]:
-        """Within, call the given function with (done, total); `before` steps are done already and take no time."""
-        began = time.monotonic()
-        start_peak(self.device)
-        self.tell(Started(stage=name, total=total))
-
-        def step(done: int, total: int) -> None:
-            pace = (time.monotonic() - began) / max(done - before, 1)
-            self.tell(Progress(stage=name, done=done, total=total, seconds_left=pace * (total - done)))
-
-        yield step
-        self.seconds[name] = time.monotonic() - began
-        self.peaks[name] = peak(self.device)
-        self.tell(Finished(stage=name, seconds=self.seconds[name]))
