@@ -347,7 +347,7 @@ def test_a_cache_has_one_digest_and_none_that_of_before() -> None:
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    later = ("cache_by", "cuda_graphs", "attention", "sound")
+    later = ("cache_by", "cuda_graphs", "attention", "sound", "guidance_down_to")
     assert request("tea:0").digest() == request(0.0).digest()
     assert request(0.0).digest() == digest_of_before(request(0.0), ("cache", *later))
     assert request("0.1").digest() == request(0.1).digest() == digest_of_before(request(0.1), later)

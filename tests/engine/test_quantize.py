@@ -110,7 +110,17 @@ def test_the_sidecar_makes_the_same_clip_again(
 def test_a_request_without_eight_bits_has_the_digest_that_it_always_had() -> None:
     request = request_for("none")
     plain = request.model_dump(mode="json")
-    for name in ("cache", "cache_by", "quantize", "compile", "attention", "cuda_graphs", "loras", "sound"):
+    for name in (
+        "cache",
+        "cache_by",
+        "quantize",
+        "compile",
+        "attention",
+        "cuda_graphs",
+        "loras",
+        "sound",
+        "guidance_down_to",
+    ):
         del plain[name]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert request.digest() == hashlib.sha256(text.encode()).hexdigest()

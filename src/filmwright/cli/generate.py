@@ -71,6 +71,7 @@ def generate(
     no_sound: options.NoSound = False,
     attention: options.Attention = None,
     cuda_graphs: options.CudaGraphs = None,
+    guidance_down_to: options.GuidanceDownTo = None,
     again: Annotated[
         Path | None,
         typer.Option(
@@ -137,6 +138,7 @@ def generate(
         sound=False if no_sound else None,
         attention=attention,
         cuda_graphs=cuda_graphs,
+        guidance_down_to=guidance_down_to,
         base=earlier.request if earlier else None,
     )
     if out is None:

@@ -16,6 +16,7 @@ __all__ = [
     "CudaGraphs",
     "Device",
     "Frames",
+    "GuidanceDownTo",
     "Image",
     "Json",
     "LastImage",
@@ -78,6 +79,14 @@ Attention = Annotated[
         "--attention",
         metavar="NAME",
         help="What computes attention: auto, blocks, sdpa, flash2, flash3, flex or sage.",
+    ),
+]
+GuidanceDownTo = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LEVEL",
+        help="Guide down to this level, of 1 noise to 0 clean; 0 guides every step.",
+        show_default=False,
     ),
 ]
 CudaGraphs = Annotated[

@@ -33,6 +33,7 @@ def plan(
     no_sound: options.NoSound = False,
     attention: options.Attention = None,
     cuda_graphs: options.CudaGraphs = None,
+    guidance_down_to: options.GuidanceDownTo = None,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -63,6 +64,7 @@ def plan(
         sound=False if no_sound else None,
         attention=attention,
         cuda_graphs=cuda_graphs,
+        guidance_down_to=guidance_down_to,
         base=read_sidecar(again).request if again else None,
     )
 

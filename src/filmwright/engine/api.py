@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     sound: bool
     attention: AttentionBackend
     cuda_graphs: bool
+    guidance_down_to: float
 
 
 def generate(

@@ -86,6 +86,7 @@ def build_request(
     sound: bool | None = None,
     attention: str | None = None,
     cuda_graphs: bool | None = None,
+    guidance_down_to: float | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -115,6 +116,7 @@ def build_request(
         sound: whether a model that makes sound with the picture gives it.
         attention: what computes attention, a `spec.backends.AttentionBackend`; "auto" is the machine's best exact one.
         cuda_graphs: whether the denoiser's passes are recorded as CUDA graphs.
+        guidance_down_to: level, 0 clean to 1 noise, below which the pass without the prompt is left out; 0 is exact.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
@@ -170,6 +172,7 @@ def build_request(
         sound=_given(sound, base.sound if base and card.sound else True),
         attention=_given(attention, str(base.attention) if base else "auto"),  # type: ignore[arg-type]
         cuda_graphs=_given(cuda_graphs, base.cuda_graphs if base else False),
+        guidance_down_to=_given(guidance_down_to, base.guidance_down_to if base else 0.0),
     )
     check_request(request, card)
     try:
@@ -217,6 +220,7 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     if not request.sound and not card.sound:
         raise BadRequest(f"model {card.name!r} makes no sound: leave --no-sound out")
     _check_cache(request, card)
+    _check_gate(request, card)
 
 
 def check_device(device: str | None) -> None:
@@ -385,6 +389,20 @@ def _check_cache(request: Request, card: ModelCard) -> None:
             f"TeaCache has published no coefficients for model {card.name!r}, but for {known}: "
             f"take --cache {request.cache:g}, which looks at the first block"
         )
+
+
+def _check_gate(request: Request, card: ModelCard) -> None:
+    level = request.guidance_down_to
+    if not 0 <= level < 1:
+        raise BadRequest(
+            f"--guidance-down-to {level:g} is out of range: 0 guides every step, 0.2 to 0.5 saves some"
+        )
+    if level and card.family != "wan":
+        raise BadRequest(
+            f"model {card.name!r} has no --guidance-down-to: the models of the Wan family that are guided do"
+        )
+    if level and request.guidance == 1:
+        raise BadRequest("--guidance-down-to is for clips that are guided, and --guidance is 1: leave it out")
 
 
 def _check_loras(request: Request, card: ModelCard) -> None:

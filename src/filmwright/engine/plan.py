@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
+from filmwright.diffusion.schedules import timesteps
 from filmwright.engine.devices import fast_dtype
+from filmwright.engine.gate import passes_share
 from filmwright.engine.memory import available, give_back, resident
 from filmwright.engine.wan_work import Work, wan_works
 from filmwright.spec.errors import DoesNotFit, WeightsError
@@ -193,9 +195,10 @@ def _wan_plan(
     if request.compile and device == "cpu":
         peaks = (peaks[0], peaks[1] + COMPILER, peaks[2] + COMPILER)
     rates = _rates(device, folder.dtype, folder.vae_dtype)
+    times = timesteps(request.steps, shift=load_card(request.model).shift or 1.0)
     seconds = (
         works["text"].seconds(rates) + (works["pictures"].seconds(rates) if pictured else 0.0),
-        works["denoise"].seconds(rates),
+        works["denoise"].seconds(rates) * passes_share(times, request.guidance_down_to),
         works["decode"].seconds(rates),
     )
     return _plan(request, device, folder.dtype, strategy, peaks, seconds, free)

@@ -18,6 +18,7 @@ from torch import Tensor
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import Draw, OnStep, sampler_for
 from filmwright.diffusion.schedules import with_given
+from filmwright.engine.gate import GuidanceGate
 from filmwright.engine.parallel import Ulysses, team_for
 from filmwright.models.wan import Context, WanTransformer
 from filmwright.models.wan_vae import GROUP, WanVAE
@@ -104,6 +105,7 @@ def denoise_wan(
     on_step: OnStep | None = None,
     through: Callable[[Denoise], Denoise] | None = None,
     passes: Callable[[Sequence[float]], Pass] | None = None,
+    gate: GuidanceGate | None = None,
 ) -> Tensor:
     """Clean latents [1, c, t, h, w].
 
@@ -121,6 +123,7 @@ def denoise_wan(
         through: the sampler is given `through(denoiser)`, or the denoiser itself.
         passes: makes what runs the passes of one kind (an expert's, with or without the prompt) at these levels, such
             as an `engine.cache.StepCache`; the net itself runs them without.
+        gate: where guidance ends; at level 0 without.
 
     Raises:
         ValueError: no experts, or experts that leave levels to nobody.
@@ -158,6 +161,7 @@ def denoise_wan(
         seen = x if given.channels is None else torch.cat([x, given.channels.to(x)], dim=1)
         seen = seen.to(net.patch_embedding.weight.dtype)
         told = levels if given.given is not None else levels[:, :1]
+        level = float(levels.max())
         if unprompted is None:
             return run(net, seen, told, prompted).to(x.dtype)
         if team is not None and team.side is not None:
@@ -167,8 +171,11 @@ def denoise_wan(
             v, plain = team.both(mine.to(x.dtype))
         else:
             v = run(net, seen, told, prompted).to(x.dtype)
+            if gate is not None and gate.leaves_out(level):
+                return v
             plain = run_plain(net, seen, told, unprompted).to(x.dtype)
-        return plain + experts[index].guidance * (v - plain)
+        both = plain + experts[index].guidance * (v - plain)
+        return both if gate is None else gate.velocity(level, v, both)
 
     x, levels = noise, None
     if given.known is not None and given.given is not None:

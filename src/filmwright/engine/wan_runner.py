@@ -23,6 +23,7 @@ from filmwright.engine.cache import FirstBlockCache, StepCache, TeaCache
 from filmwright.engine.compiled import apart, compiled_run
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.distilled import distilled_findings
+from filmwright.engine.gate import GuidanceGate
 from filmwright.engine.graphs import GraphedPass, GraphProof, recorder, worst
 from filmwright.engine.journal import Latents
 from filmwright.engine.memory import give_back
@@ -166,6 +167,7 @@ class WanRunner:
         caches: list[StepCache] = []
         graphs: list[GraphProof] = []
         capture = recorder(self.folder.device) if request.cuda_graphs else None
+        gate = GuidanceGate(request.guidance_down_to) if request.guidance_down_to else None
 
         def passes(levels: Sequence[float]) -> Pass:
             if capture is not None:
@@ -216,7 +218,10 @@ class WanRunner:
                 on_step=on_step,
                 through=through,
                 passes=passes if request.cache or request.cuda_graphs else None,
+                gate=gate,
             )
+        if gate is not None:
+            self.proofs["guidance gate"] = gate.proof
         if caches:
             self.proofs["cache"] = _proof(caches)
         if graphs:

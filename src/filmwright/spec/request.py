@@ -50,7 +50,17 @@ QUANTIZE: tuple[Quantize, ...] = get_args(Quantize)
 CacheBy = Literal["first-block", "tea"]
 """What tells a step cache how little a step changes: its first block, or its level alone (TeaCache)."""
 
-LATER = ("loras", "cache", "cache_by", "quantize", "compile", "attention", "cuda_graphs", "sound")
+LATER = (
+    "loras",
+    "cache",
+    "cache_by",
+    "quantize",
+    "compile",
+    "attention",
+    "cuda_graphs",
+    "sound",
+    "guidance_down_to",
+)
 """At their defaults, a digest is as before there were any."""
 
 
@@ -89,6 +99,9 @@ class Request(Frozen):
     attention: AttentionBackend = "auto"  # as above: each backend has last bits of its own
     cuda_graphs: bool = False  # the denoiser's passes recorded once and played again
     sound: bool = True  # where the model makes it
+    guidance_down_to: float = Field(
+        default=0.0, ge=0.0, lt=1.0
+    )  # level below which the prompted pass stands alone; 0: every step is guided
 
     @property
     def shape(self) -> VideoShape:
