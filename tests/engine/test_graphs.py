@@ -137,7 +137,9 @@ def latents(model: Path, nets: str, *, quantize: str = "none", cuda_graphs: bool
     )  # fmt: skip
     runner = WanRunner(load_card(MODEL), WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
     with torch.inference_mode():
-        return runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net), runner
+        return runner.denoise(
+            request, runner.prepare(request), lambda *_: None, lambda net: net
+        ).picture, runner
 
 
 @pytest.mark.parametrize(("nets", "quantize"), [("held", "none"), ("staged", "none"), ("held", "int8")])

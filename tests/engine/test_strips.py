@@ -19,6 +19,7 @@ from filmwright.direction.build.render import render
 from filmwright.engine import wan_runner
 from filmwright.engine.build_request import build_request
 from filmwright.engine.generate import generate_clip
+from filmwright.engine.journal import Latents
 from filmwright.engine.runs import unfinished
 from filmwright.engine.strips import joined
 from filmwright.engine.wan_runner import WanRunner
@@ -67,7 +68,7 @@ def test_a_runner_with_narrow_strips_gives_the_frames_of_the_whole(
     folder: Path, shape: tuple[int, ...], temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = WanRunner(load_card(MODEL), WanFolder(folder, dtype=torch.float32), {})
-    latents = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    latents = Latents(picture=torch.randn(shape, generator=torch.Generator().manual_seed(2)))
     with torch.inference_mode():
         wanted = np.concatenate(list(runner.decode(latents)))
         assert wanted.std() > 10, "there is something to see"
