@@ -245,3 +245,49 @@ def test_memory_of_decoding_does_not_grow_with_length(tmp_path: Path) -> None:
         done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 20e6  # held, the further frames would take 38 MB
+
+
+def test_rates_are_measured_by_plans_and_kept_for_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from filmwright.engine import rates
+
+    monkeypatch.setenv("FILMWRIGHT_HOME", str(tmp_path))
+    speeds = iter([(2e9, 1e9), (4e9, 3e9), (6e9, 5e9)])
+    monkeypatch.setattr(rates, "_measured", lambda *_: next(speeds))
+
+    def found(*, anew: bool) -> tuple[float, float]:
+        rates.rates_of.cache_clear()
+        return rates.rates_of("cpu", torch.bfloat16, torch.float32, anew=anew)
+
+    assert found(anew=False) == (2e9, 1e9)  # nothing is kept yet
+    assert found(anew=False) == (2e9, 1e9)
+    assert found(anew=True) == (4e9, 3e9)
+    assert found(anew=False) == (4e9, 3e9)
+    (kept,) = (tmp_path / "works").glob("rates-*.json")
+    kept.write_text("[1e9]")
+    assert found(anew=False) == (6e9, 5e9)
+    rates.rates_of.cache_clear()
+
+
+def test_a_decode_of_some_size_takes_what_its_plan_says(command: Run, model: Path, tmp_path: Path) -> None:
+    """Where what convolutions keep beside their pictures counts."""
+    shot = [
+        "a red ball",
+        "--model",
+        MODEL,
+        "--weights",
+        model,
+        "--size",
+        "256x160",
+        "--frames",
+        9,
+        "--steps",
+        1,
+    ]
+    plan = json.loads(command("plan", *shot).stdout)
+    budget = int(1.1 * plan["peak"])
+    made = command("generate", *shot, "--seed", 1, "--memory", budget, "-o", "a.mp4")
+    assert made.returncode == 0, made.stdout
+    compare(plan, tmp_path / "a.json")
+    assert max(json.loads((tmp_path / "a.json").read_text())["memory"].values()) <= budget

@@ -20,9 +20,7 @@ from filmwright.models.wan import Context, WanTransformer
 
 __all__ = ["Capture", "GraphProof", "GraphedPass", "recorder", "worst"]
 
-WARM_UPS = (
-    2  # passes before the recorded one, in which libraries choose their kernels and make their workspaces
-)
+WARM_UPS = 2  # passes before the recorded one, in which libraries choose kernels and make their workspaces
 
 Capture = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 """What computes a tensor -> what computes it again into the same place, and that place."""

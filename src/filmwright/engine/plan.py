@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -23,6 +22,7 @@ from filmwright.diffusion.schedules import timesteps
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.gate import passes_share
 from filmwright.engine.memory import available, give_back, resident
+from filmwright.engine.rates import rates_of
 from filmwright.engine.wan_work import Work, wan_works
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
@@ -38,7 +38,7 @@ __all__ = ["plan_for"]
 
 MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 # measured on a CPU: bytes that kernels and threads keep, a phase
-KERNELS = (20_000_000, 45_000_000, 45_000_000)  # of Wan
+KERNELS = (5_000_000, 45_000_000, 45_000_000)  # of Wan
 LIGHT_KERNELS = (9_000_000, 20_000_000, 40_000_000)  # of the pocket model, whose sums are small
 FAMILY_KERNELS = (
     9_000_000,
@@ -48,12 +48,11 @@ FAMILY_KERNELS = (
 ENCODER = 20_000_000, 150  # bytes, and bytes a pixel, that x264 keeps
 READING = 30_000_000  # bytes: a tensor on its way from a file
 SIGNING = 11_000_000  # bytes of what signs a file
-RUNNING = 42_000_000  # bytes of what a run imports and a plan alone does not, such as what signs a file
+RUNNING = 40_000_000  # bytes of what a run imports and a plan alone does not, such as what signs a file
 COMPILER = 90_000_000  # bytes that compiling leaves in use, measured on a CPU
 # bytes, and bytes a token, of size `lite` in bf16; a test holds them to a trace
 POCKET_DENOISE = (2_100_000, 32_000)
 POCKET_DECODE = 79  # bytes a pixel of a chunk
-GPU_FLOPS = 3e14  # a guess where nothing can be measured beforehand
 STRATEGIES = (Strategy(nets="held"), Strategy(nets="staged"), Strategy(nets="streamed"))
 
 
@@ -150,7 +149,10 @@ def _wan_plans(
     with before.working():
         works = wan_works(files, request)
     base = before.bytes
-    return [_wan_plan(request, files, works, base, strategy, free, video, mode) for strategy in STRATEGIES]
+    rates = rates_of(files.device, files.dtype, files.vae_dtype, anew=before.elsewhere)
+    return [
+        _wan_plan(request, files, works, base, rates, strategy, free, video, mode) for strategy in STRATEGIES
+    ]
 
 
 def _wan_plan(
@@ -158,6 +160,7 @@ def _wan_plan(
     folder: WanFolder | WanSketch,
     works: dict[str, Work],
     base: int,
+    rates: tuple[float, float],
     strategy: Strategy,
     free: int,
     video: int,
@@ -194,7 +197,6 @@ def _wan_plan(
         peaks = (peaks[0], peaks[1] + works["denoise"].bytes, peaks[2])
     if request.compile and device == "cpu":
         peaks = (peaks[0], peaks[1] + COMPILER, peaks[2] + COMPILER)
-    rates = _rates(device, folder.dtype, folder.vae_dtype)
     times = timesteps(request.steps, shift=load_card(request.model).shift or 1.0)
     seconds = (
         works["text"].seconds(rates) + (works["pictures"].seconds(rates) if pictured else 0.0),
@@ -210,7 +212,9 @@ def _family_plan(
     """A net is read tensor by tensor, or while the file it comes from is in the host's memory too; after that a phase
     computes.
     """
-    rates = _rates(device, needs.dtype, needs.vae_dtype)  # first: the kernels that it loads are in use then
+    rates = rates_of(
+        device, needs.dtype, needs.vae_dtype, anew=True
+    )  # first: the kernels that it loads are in use then
     give_back(device)
     sizes = needs.streamed if strategy.nets == "streamed" else {}  # of nets that are read block by block
     held, peaks, seconds = {"": _base_of_families(device)}, [], []
@@ -336,28 +340,3 @@ class _Base:
 def _base_of_families(device: str) -> int:
     """As `_base`, once their libraries are there, which have some hundred megabytes."""
     return resident(device)
-
-
-@lru_cache(maxsize=4)
-def _rates(device: str, dtype: torch.dtype, vae_dtype: torch.dtype) -> tuple[float, float]:
-    """Operations a second of products and convolutions, as a net gets them out of this machine; takes 0.1 s."""
-    if device != "cpu":
-        return GPU_FLOPS, GPU_FLOPS / 3
-    a = torch.randn(512, 1024).to(dtype)
-    b = torch.randn(1024, 1024).to(dtype)
-    x = torch.randn(1, 64, 4, 48, 48).to(vae_dtype)
-    w = torch.randn(64, 64, 3, 3, 3).to(vae_dtype)
-    share = 0.6  # of what a bare operation reaches: norms, gates and copies take the rest
-    products = _rate(lambda: a @ b, 2 * 512 * 1024 * 1024)
-    convolved = 2 * 64 * 64 * 27 * 4 * 48 * 48
-    convolutions = _rate(lambda: torch.nn.functional.conv3d(x, w, padding=1), convolved)
-    return share * products, share * convolutions
-
-
-def _rate(function: Callable[[], object], flops: float) -> float:
-    function()
-    began, runs = time.perf_counter(), 0
-    while time.perf_counter() - began < 0.05:
-        function()
-        runs += 1
-    return flops * runs / (time.perf_counter() - began)

@@ -37,6 +37,7 @@ __all__ = ["Work", "wan_works"]
 
 KEPT = 200  # works on disk, a kilobyte each
 BANDS = 0.6  # of the products that a VAE's convolutions take plainly
+BESIDE = 1.2  # what convolving in bands takes, with what oneDNN and the C library keep beside it; measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +245,7 @@ def _decode_work(vae: WanVAE, folder: WanFolder | WanSketch, shape: tuple[int, .
     saved = 1.0
     if suit(vae, folder.device, folder.vae_dtype):
         # bands show what is in memory at once, and only the first of them is traced
-        most, saved = traced()[0], BANDS
+        most, saved = int(BESIDE * traced()[0]), BANDS
     more = max(shape[2] - 3, 0)
     products, convolutions = (
         len(strips) * (last + more * (last - before))
