@@ -182,7 +182,7 @@ def test_a_killed_run_is_listed_and_resumed_to_the_same_frames(tmp_path: Path) -
     def command(*arguments: str) -> list[str]:
         return [sys.executable, "-m", "filmwright.cli", *arguments]
 
-    common = ["--seed", "4", "--steps", "60", "--json"]
+    common = ["--seed", "4", "--steps", "100", "--json"]
     whole = subprocess.run(
         command("generate", PROMPT, "-o", "whole.mp4", *common), check=True, capture_output=True, cwd=tmp_path
     )

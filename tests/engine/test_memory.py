@@ -21,11 +21,12 @@ class Knot:
 @pytest.fixture(autouse=True)
 def no_search_by_itself() -> Iterator[None]:
     """What is collected here is collected by `give_back`."""
-    gc.unfreeze()  # what a command in a test before this one has frozen for its end
+    gc.unfreeze()  # what was imported for the tests
     gc.disable()
     yield
     gc.enable()
     assert gc.get_freeze_count() == 0
+    gc.freeze()
 
 
 def test_what_was_there_is_frozen_within_and_not_after() -> None:

@@ -107,7 +107,7 @@ def unfinished() -> list[Unfinished]:
     for path in (home() / "runs").glob(f"*/{RECORD}"):
         try:
             record = RunRecord.model_validate_json(path.read_text("utf-8"))
-            changed = max(p.stat().st_mtime for p in path.parent.iterdir())
+            changed = max(map(_changed, path.parent.iterdir()))
         except (OSError, ValueError, ValidationError):
             continue
         found.append(
@@ -121,6 +121,14 @@ def unfinished() -> list[Unfinished]:
             )
         )
     return sorted(found, key=lambda run: run.changed, reverse=True)
+
+
+def _changed(path: Path) -> float:
+    """When a file was last written; never, if its writer has given it another name meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def pick_run(path: Path | None) -> Unfinished:
