@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -33,7 +34,7 @@ def time_left(seconds: float | None) -> str:
     return f"{whole // 60}:{whole % 60:02d} left"
 
 
-class Bar:
+class Bar(ABC):
     """A bar on stderr where that is a terminal, and lines that are said beside it; a `quiet` one does neither.
 
     A subclass says with `_columns` what stands right of the bar, and shows it with `_start`; it goes with the block.
@@ -53,8 +54,9 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
 
+    @abstractmethod
     def _columns(self) -> Iterable[rich.progress.ProgressColumn]:
-        raise NotImplementedError
+        """What stands right of the bar."""
 
     def _start(self, said: str, total: float, completed: int = 0) -> None:
         if self.quiet or not sys.stderr.isatty():

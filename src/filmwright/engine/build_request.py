@@ -211,11 +211,8 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
     check_controls(request, card)
     _check_loras(request, card)
     check_name("quantization", request.quantize, QUANTIZE)
-    check_name(
-        "attention",
-        request.attention,
-        [n for n in ATTENTION_BACKENDS if n == request.attention or is_installed(n)],
-    )
+    if request.attention not in ATTENTION_BACKENDS:  # only then is it looked up what is installed
+        check_name("attention", request.attention, [n for n in ATTENTION_BACKENDS if is_installed(n)])
     check_together(replace(composition(request, card.family), installed=is_installed(request.attention)))
     if not request.sound and not card.sound:
         raise BadRequest(f"model {card.name!r} makes no sound: leave --no-sound out")

@@ -334,7 +334,7 @@ class _Run:
         steps = card.steps_of(request.num_frames, request.steps)
         with clock.stage("denoise", steps, before=min(journal.kept // card.calls, steps)) as step:
             latents = runner.denoise(request, prepared, step, journal.through)
-        cold = bool(request.cache and journal.kept)
+        cold = bool((request.cache or request.guidance_down_to) and journal.kept)
         self._say(runner.proofs, cold=cold)
         del prepared
         give_back(self.device)
@@ -342,7 +342,7 @@ class _Run:
         return latents
 
     def _say(self, proofs: Mapping[str, Mapping[str, float]], *, cold: bool = False) -> None:
-        """What the user should know of how the latents are made, once; `cold` that a cache lost what it had kept."""
+        """What the user should know of how the latents are made, once; `cold` that a cache or a gate began anew."""
         new = [name for name in proofs if name not in self.proofs]
         self.proofs = {name: dict(proof) for name, proof in proofs.items()}
         for name in new:
@@ -352,7 +352,11 @@ class _Run:
                 why = far if off < USELESS else "it failed, or gave noise or no numbers"
                 self._warn("dropped", f"{name} was dropped: {why}")
         if cold:
-            self._warn("cache-cold", "the cache began anew when the run went on: frames are not to the bit")
+            if self.request.cache:
+                said = "the cache began anew when the run went on: frames are not to the bit"
+            else:
+                said = "guidance's end was proved anew when the run went on: frames may not be to the bit"
+            self._warn("cache-cold", said)
 
     def _decode(self, runner: Runner, latents: Latents, frames: NDArray[np.uint8] | None) -> str:
         """The digest of the frames; the sound comes first, and each piece of the picture is encoded to video, with what

@@ -212,9 +212,8 @@ def _family_plan(
     """A net is read tensor by tensor, or while the file it comes from is in the host's memory too; after that a phase
     computes.
     """
-    rates = rates_of(
-        device, needs.dtype, needs.vae_dtype, anew=True
-    )  # first: the kernels that it loads are in use then
+    # first: the kernels that it loads are in use then
+    rates = rates_of(device, needs.dtype, needs.vae_dtype, anew=True)
     give_back(device)
     sizes = needs.streamed if strategy.nets == "streamed" else {}  # of nets that are read block by block
     held, peaks, seconds = {"": _base_of_families(device)}, [], []

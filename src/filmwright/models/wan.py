@@ -116,7 +116,7 @@ class WanConfig:
         return self.dim // self.heads
 
 
-@lru_cache(maxsize=4)  # the same at every pass of a clip
+@lru_cache(maxsize=1)  # the same at every pass of a clip, or of a chunk
 def wan_rotations(
     shape: tuple[int, int, int], head_dim: int, device: torch.device | str = "cpu", start: int = 0
 ) -> Tensor:
