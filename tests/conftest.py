@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import filmwright  # noqa: F401  (before torch, whose threads it tells how to wait)
+
 SOURCE = Path(__file__).parents[1] / "src"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])

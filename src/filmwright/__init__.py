@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 
 from filmwright.version import VERSION as __version__
 
-# torch reads it once, when it is imported: large tensors lie in huge pages, which a CPU fills and finds sooner
+# torch and its OpenMP read these once, when torch is imported. Large tensors lie in huge pages, which a CPU fills and
+# finds sooner; threads that wait for each other spin for microseconds and then sleep, see docs/decisions/0021
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if TYPE_CHECKING:
     from filmwright.direction.check.report import PromptCheck, PromptFinding, check

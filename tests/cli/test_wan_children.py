@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dying import die_at_step
 from filmwright.cli.main import run
 from filmwright.engine.build_request import build_request
 from filmwright.engine.runs import unfinished
@@ -73,30 +70,14 @@ def test_from_a_folder_to_a_file_and_again(
 def test_a_killed_rollout_is_resumed_to_the_same_frames(tmp_path: Path) -> None:
     folder = save("wan2.1-t2v-1.3b", tmp_path / "model", num_layers=8, ffn_dim=1024)
     assert add(folder, "self-forcing-t2v-1.3b") == 0
-    words = [
-        "a red ball",
-        "--model",
-        "self-forcing-t2v-1.3b",
-        "--frames",
-        "81",
-        "--size",
-        "64x64",
-        "--seed",
-        "4",
-    ]
+    model, size = "self-forcing-t2v-1.3b", "64x64"
+    words = ["a red ball", "--model", model, "--frames", "81", "--size", size, "--seed", "4"]
     whole = generate(tmp_path / "whole.mp4", *words)
-    command = [sys.executable, "-m", "filmwright.cli", "generate", *words, "-o", "film.mp4", "--json"]
-    victim = subprocess.Popen(command, cwd=tmp_path)
-    deadline = time.monotonic() + 120
-    while not (runs := [r for r in unfinished() if r.calls >= 6]):  # in the second chunk
-        assert victim.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    assert runs[0].steps == 28
-    assert "of 28 steps" in runs[0].said
-    assert not (tmp_path / "film.mp4").exists()
+    victim = tmp_path / "film.mp4"
+    die_at_step(6, "a red ball", victim, model=model, num_frames=81, size=size, seed=4)  # in the second chunk
+    (died,) = unfinished()
+    assert died.steps == 28
+    assert died.said == "6 of 28 steps"
     assert run(["resume", str(tmp_path / "film.mp4")]) == 0
     assert json.loads((tmp_path / "film.json").read_text())["frames_digest"] == whole["frames_digest"]
 

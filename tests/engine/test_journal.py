@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dying import die_at_step
 from filmwright.diffusion.samplers import SAMPLERS
 from filmwright.diffusion.schedules import timesteps
 from filmwright.engine.build_request import build_request
@@ -182,26 +181,15 @@ def test_a_killed_run_is_listed_and_resumed_to_the_same_frames(tmp_path: Path) -
     def command(*arguments: str) -> list[str]:
         return [sys.executable, "-m", "filmwright.cli", *arguments]
 
-    common = ["--seed", "4", "--steps", "100", "--json"]
-    whole = subprocess.run(
-        command("generate", PROMPT, "-o", "whole.mp4", *common), check=True, capture_output=True, cwd=tmp_path
-    )
-    assert json.loads(whole.stdout)["clips"]
-    victim = subprocess.Popen(command("generate", PROMPT, "-o", "film.mp4", *common), cwd=tmp_path)
-    deadline = time.monotonic() + 120
-    while not (runs := [r for r in unfinished() if r.calls >= 5]):
-        assert victim.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    assert not (tmp_path / "film.mp4").exists()
+    whole = command("generate", PROMPT, "-o", "whole.mp4", "--seed", "4", "--steps", "12", "--json")
+    subprocess.run(whole, check=True, capture_output=True, cwd=tmp_path)
+    die_at_step(5, PROMPT, tmp_path / "film.mp4", seed=4, steps=12)
     listed = subprocess.run(
         command("resume", "--list", "--json"), check=True, capture_output=True, cwd=tmp_path
     )
     (run,) = json.loads(listed.stdout)["runs"]
     assert run["path"] == str(tmp_path / "film.mp4")
-    assert run["steps_done"] >= runs[0].calls
+    assert run["steps_done"] == 5
     assert not run["running"]
     subprocess.run(command("resume", "film.mp4"), check=True, capture_output=True, cwd=tmp_path)
     digests = [
