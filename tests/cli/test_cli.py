@@ -196,7 +196,7 @@ def test_models_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_sizes_are_those_of_the_catalogue() -> None:
-    from filmwright.cli.train import SIZES
+    from filmwright.cli.train_options import SIZES
     from filmwright.models.catalog import SIZES as CATALOGUE
 
     assert set(SIZES) == set(CATALOGUE)

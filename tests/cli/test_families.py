@@ -26,6 +26,7 @@ from filmwright.engine.runs import folder_of, unfinished
 from filmwright.engine.sidecar import read_sidecar
 from filmwright.media.video import probe
 from filmwright.spec.events import Event, Progress, Started
+from filmwright.weights.card import load_card
 from filmwright.weights.hashes import hashes_of
 from reference_families import MAKERS, save_family
 
@@ -100,6 +101,8 @@ def their_output(name: str, folder: Path, picture: Image.Image | None, **more: A
     call: dict[str, Any] = {"num_inference_steps": 2, "generator": torch.Generator().manual_seed(7)}
     call |= {} if name == "svd" else {"prompt": "a red ball rolls"}
     call |= {} if picture is None else {"image": picture}
+    call |= {"negative_prompt": load_card(name).negative} if name in BOTH else {}
+    call |= {"spatio_temporal_guidance_blocks": [29]} if name == "ltx-2" else {}
     if name == "hunyuanvideo-1.5-i2v-480p":
         pipe.video_processor.calculate_default_height_width = lambda **_: (64, 64)
     else:

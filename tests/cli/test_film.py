@@ -144,6 +144,13 @@ def test_the_way_of_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         "a#1: dirty: it was built from other inputs",
         '    prompt: "a red ball rests on sand" -> "a red ball rests on grass"',
     ]
+    assert run(["film", "explain", "film.mp4"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "-> film.mp4: waits for another shot",
+        "    waits for shot a, which is not finished",
+    ]
+    named = [row["name"] for row in answer(capsys, "explain")["results"]]  # type: ignore[attr-defined]
+    assert named == ["a#1", "a#2", "-> film.mp4"]
     files = answer(capsys, "sheet")["files"]
     assert files == ["film-sheet.png", "film-sheet.html"]
     page = (tmp_path / "film-sheet.html").read_text()

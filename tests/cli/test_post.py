@@ -16,8 +16,12 @@ import numpy as np
 import pytest
 
 from filmwright.cli.main import run
+from filmwright.media.boxes import boxes_of
 from filmwright.media.sound import stream_sound
 from filmwright.media.video import VideoWriter, probe, read_video
+from filmwright.provenance.manifest import Generation, clip_manifest, derived_manifest
+from filmwright.provenance.signing import sign_file
+from filmwright.provenance.verdict import verify_file
 
 MEMORY = """
 import resource, sys
@@ -79,6 +83,8 @@ def test_every_stage_in_one_go(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "height": 48,
         "seconds": 1.0,
         "sound": "copied",
+        "signed": told["signed"],
+        "warnings": told["warnings"],
     }
     info = probe(out)
     assert (info.width, info.height, info.fps, info.num_frames, info.matrix) == (64, 48, 24.0, 24, "bt709")
@@ -86,6 +92,78 @@ def test_every_stage_in_one_go(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert frames[..., 2].mean() < 12  # the table takes blue away and halves green
     assert 0.3 < frames[..., 1].mean() / frames[..., 0].mean() < 0.7
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "x.cube"]
+
+
+def signed_clip(path: Path, audio: bool = False) -> Path:
+    """A clip as `generate` signs it."""
+    clip(path, audio=audio)
+    made = Generation(
+        prompt="a crimson balloon", negative="", model="pocket", seed=7, request_digest="ab", weights={}
+    )
+    sign_file(path, clip_manifest(path.name, made))
+    return path
+
+
+@pytest.mark.parametrize("sound", ["none", "copied", "coded"])
+def test_what_post_writes_is_signed_and_leads_back_to_the_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sound: str
+) -> None:
+    source, out = signed_clip(tmp_path / "in.mp4", audio=sound != "none"), tmp_path / "out.mp4"
+    if sound == "coded":
+        source = with_pcm(source, tmp_path / "in.mov")
+        sign_file(source, derived_manifest("in.mov", tmp_path / "in.mp4"))
+    words = ["--deflicker", "--resize", "64x48", "--cdl", "1,1,1 0,0,0 1,1,1 0.5"]
+    assert run(["post", str(source), "-o", str(out), *words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    verdict = verify_file(out)
+    assert (told["sound"], told["warnings"], verdict.state) == (sound, [], "valid")
+    made = verdict.made
+    assert made is not None
+    assert told["signed"] == {"manifest": made.manifest, "signer": made.signer, "private": False}
+    assert made.actions == ("c2pa.opened", "c2pa.edited", "c2pa.resized", "c2pa.color_adjustments")
+    (parent,) = made.ingredients
+    assert (parent.title, parent.relationship) == (source.name, "parentOf")
+    assert run(["verify", str(out)]) == 0
+    assert "prompt: a crimson balloon" in capsys.readouterr().out
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_private_post_does_not_tell_the_words_and_no_sign_tells_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = signed_clip(tmp_path / "secret-name.mp4"), tmp_path / "out.mp4"
+    assert run(["post", str(source), "-o", str(out), "--deflicker", "--private"]) == 0
+    assert capsys.readouterr().out.endswith("deflicker; signed\n")
+    verdict = verify_file(out)
+    assert verdict.state == "valid"
+    assert verdict.made is not None
+    assert (verdict.made.source, verdict.made.ingredients) == ("trainedAlgorithmicMedia", ())
+    assert verdict.made.actions == ("c2pa.created", "c2pa.edited")
+    for secret in (b"crimson", b"pocket", b"secret-name"):
+        assert secret not in out.read_bytes()
+    assert run(["post", str(source), "-o", str(out), "--deflicker", "--no-sign"]) == 0
+    assert capsys.readouterr().out.endswith("deflicker; not signed\n")
+    assert verify_file(out).state == "unsigned"
+    clip(source)  # without credentials: nothing but its name could tell
+    assert run(["post", str(source), "-o", str(out), "--deflicker", "--private", "--json"]) == 0
+    assert [warned["code"] for warned in json.loads(capsys.readouterr().out)["warnings"]] == ["chain-ends"]
+    assert verify_file(out).state == "valid"
+    assert b"secret-name" not in out.read_bytes()
+    assert run(["post", str(source), "-o", str(out), "--deflicker", "--private", "--no-sign"]) == 2
+
+
+def test_post_of_a_clip_that_was_changed_says_so_now_and_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = signed_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    data = bytearray(source.read_bytes())
+    media = next(box for box in boxes_of(data) if box.path == "mdat")
+    data[(media.content + media.end) // 2] ^= 1
+    source.write_bytes(data)
+    assert run(["post", str(source), "-o", str(out), "--deflicker", "--json"]) == 0
+    assert [warned["code"] for warned in json.loads(capsys.readouterr().out)["warnings"]] == ["tampered"]
+    assert run(["verify", str(out)]) == 1
+    assert "broken-chain: " in capsys.readouterr().out
 
 
 def packets(path: Path) -> list[bytes]:
@@ -99,8 +177,18 @@ def test_sound_is_copied_where_mp4_holds_it_and_coded_where_not(tmp_path: Path, 
     assert "its sound copied; grade" in capsys.readouterr().out
     assert packets(out) == packets(source)
 
-    raw = tmp_path / "raw.mkv"
-    with av.open(str(source)) as old, av.open(str(raw), "w") as new:
+    raw = with_pcm(source, tmp_path / "raw.mkv")
+    assert run(["post", str(raw), "-o", str(out), "--deflicker"]) == 0
+    assert "its sound coded as AAC" in capsys.readouterr().out
+    heard = np.concatenate(list(stream_sound(out)), axis=1)
+    assert heard.shape[1] == pytest.approx(48_000, abs=3000)
+    spectrum = np.abs(np.fft.rfft(heard[0, 4000:44_000]))
+    assert spectrum.argmax() * 48_000 / 40_000 == pytest.approx(440, abs=2)
+
+
+def with_pcm(source: Path, target: Path) -> Path:
+    """The clip with sound that MP4 does not hold."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
         video = new.add_stream_from_template(old.streams.video[0])
         sound = new.add_stream("pcm_s16le", rate=48_000, layout="stereo")
         for packet in old.demux(old.streams.video[0]):
@@ -112,12 +200,7 @@ def test_sound_is_copied_where_mp4_holds_it_and_coded_where_not(tmp_path: Path, 
             resampled = av.AudioResampler(format="s16", layout="stereo", rate=48_000).resample(frame)
             for piece in resampled:
                 new.mux(sound.encode(piece))
-    assert run(["post", str(raw), "-o", str(out), "--deflicker"]) == 0
-    assert "its sound coded as AAC" in capsys.readouterr().out
-    heard = np.concatenate(list(stream_sound(out)), axis=1)
-    assert heard.shape[1] == pytest.approx(48_000, abs=3000)
-    spectrum = np.abs(np.fft.rfft(heard[0, 4000:44_000]))
-    assert spectrum.argmax() * 48_000 / 40_000 == pytest.approx(440, abs=2)
+    return target
 
 
 @pytest.mark.parametrize(
@@ -212,7 +295,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert err.strip() == "error: cancelled; nothing half written is left"
+    warning, error = err.splitlines()
+    assert warning.endswith("the chain ends there")
+    assert error == "error: cancelled; nothing half written is left"
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 

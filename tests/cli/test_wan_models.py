@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from filmwright.cli.main import run
 from filmwright.media.video import probe
+from filmwright.weights.card import load_card
 from reference_wan import VARIANTS, save
 
 pytest.importorskip("diffusers")
@@ -34,7 +35,7 @@ def test_from_a_folder_to_a_file(name: str, tmp_path: Path, capsys: pytest.Captu
     folder = save(name, tmp_path / "model")
     assert run(["models", "add", str(folder), "--as", name, "--any-size", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == name
-    size = "64x64"
+    size = "1280x704" if load_card(name).only_native else "64x64"
     pictures = []
     for index, option in enumerate(PICTURES.get(name, [])):
         picture = tmp_path / f"{index}.png"
@@ -50,7 +51,7 @@ def test_from_a_folder_to_a_file(name: str, tmp_path: Path, capsys: pytest.Captu
         "--size",
         size,
         "--frames",
-        "9",
+        "5",
         "--steps",
         "2",
         "--seed",
@@ -100,7 +101,8 @@ def test_loras_change_a_clip_and_belong_to_its_request(
 
     assert "blocks.7.attn1.to_q" in said(*words, "--lora", str(odd))
     assert "is not a file" in said(*words, "--lora", "nowhere.safetensors")
-    assert "not understood" in said(*words, "--lora", "style.ckpt")
+    assert "style.ckpt is a pickle (.ckpt)" in said(*words, "--lora", "style.ckpt=0.5")
+    assert "not understood" in said(*words, "--lora", "style.txt")
     assert "out of range" in said(*words, "--lora", f"{style}=11")
     assert "takes no LoRA" in said("generate", "a red ball", "--lora", str(style))
     assert "no high-noise expert" in said(
@@ -126,7 +128,10 @@ def test_what_is_missing_unknown_or_changed_is_said(
     assert "wan2.1-t2v-1.3b, wan2.1-t2v-14b" in said("models", "add", str(folder), "--any-size")
     assert "may be" in said("models", "add", str(folder), "--any-size", "--as", "wan2.2-ti2v-5b")
     assert "comes with the package" in said("models", "add", str(folder), "--as", "pocket")
-    assert "is not a folder" in said("models", "add", str(tmp_path / "nowhere"))
+    for name in ("nowhere", "nowhere.gguf", "nowhere.pth"):
+        assert "does not exist" in said("models", "add", str(tmp_path / name))
+    (tmp_path / "there.gguf").write_bytes(b"GGUF")
+    assert "is GGUF, which is not supported" in said("models", "add", str(tmp_path / "there.gguf"))
     assert run(["models", "add", str(folder), "--any-size", "--as", "wan2.1-t2v-1.3b"]) == 0
     capsys.readouterr()
     assert run(["models", "--json"]) == 0

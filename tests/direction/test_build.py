@@ -374,12 +374,12 @@ def test_gc_sweeps_what_was_not_used_for_longest(film: Path) -> None:
     swept = store.gc(size - 1)
     assert swept.freed > 0
     assert swept.kept == store.size() == size - swept.freed
-    assert [state.name for state in states(opened, store) if state.state == "damaged"] == ["b#1"]
+    assert [state.name for state in states(opened, store) if state.state == "swept"] == ["b#1"]
     with store.in_use(), pytest.raises(BadRequest, match="a build is at work"):
         store.gc(0)
     store.gc(0)
     assert store.size() == 0
-    assert {state.state for state in states(opened, store)} >= {"damaged", "missing", "waits"}
+    assert {state.state for state in states(opened, store)} >= {"swept", "missing", "waits"}
     assert rebuild(film, only="c").made == ("c#1",)
 
 

@@ -91,6 +91,8 @@ def test_a_file_keeps_its_comments(tmp_path: Path, capsys: pytest.CaptureFixture
         (["a ball", "--refine", "http://localhost:1/v1", "--fix"], "one of them"),
         (["empty.txt"], "holds no prompt"),
         (["long.txt"], "line 2"),
+        (["."], "is a folder"),
+        (["nowhere.yaml"], "not a file"),
         (["binary.txt"], "UTF-8"),
     ],
 )
@@ -105,6 +107,54 @@ def test_bad_input_is_one_line(
     assert printed.out == ""
     assert printed.err.count("\n") == 1
     assert said in printed.err
+
+
+FILM = """film: 1
+title: One
+sequences:
+  - id: first
+    shots:
+      - id: one
+        prompt: a red ball rolls to the left
+        seconds: 1
+"""
+
+
+def test_a_film_is_checked_as_one_and_never_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = tmp_path / "film.yaml"
+    film.write_text(FILM)
+    assert run(["check", str(film)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"{film} is a film, so this is `filmwright film check {film}`\n"
+    assert "1 shots" in printed.out
+    for options in (["--fix"], ["--fix", "-o", str(film)], ["--seconds", "1"]):
+        assert run(["check", str(film), *options]) == 2
+        assert f"filmwright film check {film}" in capsys.readouterr().err
+    assert film.read_text() == FILM
+
+
+def test_what_is_mended_does_not_replace_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, film = tmp_path / "shots.txt", tmp_path / "film.yaml"
+    source.write_text("rde ball rolls\n")
+    film.write_text(FILM)
+    for out in (source, tmp_path / "." / "shots.txt", film):
+        assert run(["check", str(source), "--fix", "-o", str(out)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert (source.read_text(), film.read_text()) == ("rde ball rolls\n", FILM)
+
+
+def test_what_only_its_author_can_mend_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "Justice", *OPEN, "--fix"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "Justice\n"
+    assert printed.err.startswith("left: too-abstract: 'justice' cannot be seen")
+    assert run(["check", "Justice", *OPEN, "--fix", "--strict"]) == 1
+    assert run(["check", "rde ball rolls", "--fix", "--strict"]) == 0
+    assert run(["check", "a red ball rolls", "--seconds", "20", "--fix"]) == 1
 
 
 def test_neither_the_check_nor_its_help_load_anything_heavy() -> None:

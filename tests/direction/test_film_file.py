@@ -73,6 +73,13 @@ def opened(folder: Path, text: str) -> OpenFilm:
                                "mend it, and mind spaces and colons")]),
         ("title: !!python/object:os.system x\nsequences: 1\n", [
             "1:8: the tag tag:yaml.org,2002:python/object:os.system is not used in film files: leave it out"]),
+        ("title: x\nsequences: !foo [a]\n", ["2:12: the tag !foo is not used in film files: leave it out"]),
+        ("title: !!python/object/apply:os.system [x]\n", [
+            "1:8: the tag tag:yaml.org,2002:python/object/apply:os.system is not used in film files: leave it out"]),
+        (HEAD + "      - &x {id: a, <<: *x}\n", [
+            "1:1: this is not YAML: a mapping is merged into itself with <<; leave that out"]),
+        (HEAD + "      - {id: a, prompt: 2020-13-45}\n", ["6:25: this is not YAML: month must be in 1..12; mend it"]),
+        (HEAD + '      - {id: a, prompt: "a b\\0ll"}\n', ["6:25: this has a control character (U+0000): leave it out"]),
     ],
 )  # fmt: skip
 def test_what_the_types_refuse_is_told_at_its_place(tmp_path: Path, text: str, told: list[str]) -> None:
@@ -427,3 +434,33 @@ def test_a_check_loads_no_tensor_library(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_bad_transition_is_said_of_itself_alone(tmp_path: Path) -> None:
+    shots = "".join(f"      - {{id: {name}, prompt: a red ball rolls on grass}}\n" for name in "abcd")
+    edit = """edit:
+  - {shot: a}
+  - {shot: b, transition: {kind: dissolve, seconds: 9}}
+  - {shot: c, trim: [5, 6]}
+  - {shot: d, transition: {kind: wipe, seconds: 1.5}}
+"""
+    told = mistakes(tmp_path, HEAD + shots + edit)
+    assert [line.split(": ")[1].split(" is ")[0] for line in told] == [
+        "a dissolve of 9 s (144 frames)",
+        "a trim to 6 s",
+    ]
+
+
+def test_where_all_shots_are_wrong_no_deliverable_is_blamed(tmp_path: Path) -> None:
+    (told,) = mistakes(
+        tmp_path, HEAD.replace("size: 128x128\n", "") + "      - {id: a, prompt: a ball, camera: nowhere}\n"
+    )
+    assert "nowhere" in told
+
+
+def test_a_device_is_no_file_of_a_film(tmp_path: Path) -> None:
+    sound = "sound: [{file: /dev/zero}]\n"
+    (told,) = mistakes(tmp_path, HEAD + "      - {id: a, prompt: a ball rolls}\n" + sound)
+    assert told.startswith("7:16: /dev/zero is no file but a device or a pipe")
+    with pytest.raises(BadRequest, match="is no file"):
+        open_film("/dev/zero")

@@ -67,10 +67,12 @@ def test_prompts_are_checked_where_they_stand(tmp_path: Path) -> None:
         "          light: noon light and moonlight\n"
         "      - {id: b, still: true, prompt: a red ball on sand}\n"
         "      - {id: c, camera: push-in, prompt: a red ball on sand}\n"
-        "      - {id: d, prompt: a red ball on sand}\n",
+        "      - {id: d, prompt: a red ball on sand}\n"
+        "      - id: e\n        prompt: >\n          a red ball rolls\n          at noon by moonlight\n",
     )
     found = [(item.shot, item.line, item.column, item.finding.code) for item in prompt_findings(film)]
-    assert ("a", 10, 18, "contradictory-light") in found
+    assert ("a", 10, 33, "contradictory-light") in found
+    assert ("e", 17, 22, "contradictory-light") in found
     assert [item for item in found if item[0] in "bcd"] == [
         ("d", 13, 25, "no-motion")
     ]  # a frame need not move

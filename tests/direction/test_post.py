@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from filmwright.cli.main import run
 from filmwright.direction.build.builder import Built, build
 from filmwright.direction.build.graph import rendered, steps_of, takes_of
 from filmwright.direction.build.status import explain, states
 from filmwright.direction.build.store import Store
 from filmwright.direction.film.opened import open_film
 from filmwright.media.lossless import stream_frames
-from filmwright.media.video import probe
+from filmwright.media.video import probe, read_video
+from filmwright.provenance.verdict import Made, verify_file
 from filmwright.spec.errors import BadFilm
 
 WORDS = "{id: c, frames: 5, takes: [3, 4], take: 1, prompt: a blue cube spins on sand}"
@@ -54,6 +56,79 @@ def test_the_film_plays_what_post_made(film: Path) -> None:
     assert np.ptp(plain, axis=-1).max() > 20
     assert np.abs(grey[..., 0] - plain @ [0.2126, 0.7152, 0.0722]).max() <= 1
     assert probe(source.clip).num_frames == 5
+
+
+def made_of(path: Path) -> Made:
+    verdict = verify_file(path)
+    assert verdict.state == "valid"
+    assert verdict.made is not None
+    return verdict.made
+
+
+def chain(made: Made) -> list[tuple[str, tuple[str, ...]]]:
+    """A file and what it was made from, as (title, actions), down to the first."""
+    below = [part for part in made.ingredients if part.relationship == "parentOf"]
+    return [(made.title, made.actions), *(chain(below[0]) if below else [])]
+
+
+def test_a_shot_with_post_keeps_its_words_its_model_and_its_seed(film: Path) -> None:
+    rebuild(film, WORDS, POSTED)
+    shot = made_of(film.parent / "film.mp4").ingredients[-1]
+    assert (shot.title, shot.relationship) == ("c, take 1", "componentOf")
+    assert chain(shot) == [
+        ("c, take 1", ("c2pa.opened", "c2pa.color_adjustments")),
+        ("after stabilise", ("c2pa.opened", "c2pa.edited")),
+        ("after deflicker", ("c2pa.opened", "c2pa.edited")),
+        ("as it was rendered", ("c2pa.created",)),
+    ]
+    while shot.generation is None:
+        (shot,) = shot.ingredients
+    told = {key: shot.generation[key] for key in ("prompt", "model", "seed")}
+    assert told == {"prompt": "a blue cube spins on sand", "model": "pocket", "seed": "3"}
+
+
+def test_a_film_that_is_posted_otherwise_says_so_even_if_it_looks_the_same(film: Path) -> None:
+    plain = "{cdl: {saturation: 1.0}}"
+    rebuild(film, WORDS, f"{WORDS[:-1]}, post: [{{grade: {plain}}}]}}")
+    before = read_video(film.parent / "film.mp4")[0]
+    assert rebuild(film, f"{{grade: {plain}}}", "{resize: {size: 128x128}}").made[-1] == "-> film.mp4"
+    assert chain(made_of(film.parent / "film.mp4").ingredients[-1])[0][1] == ("c2pa.opened", "c2pa.resized")
+    assert np.array_equal(read_video(film.parent / "film.mp4")[0], before)
+
+
+def test_editors_get_what_post_made_once_and_signed(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rebuild(film, WORDS, POSTED[:-2] + ", {retime: {fps: 32}}]}")
+    words = ["film", "export", str(film.parent / "cut.otio"), "--film", str(film)]
+    assert run(words) == 0
+    assert "3 shots in " in capsys.readouterr().out
+    given = film.parent / "media" / "film_c_v001.mp4"
+    opened, store = open_film(film), Store()
+    last = steps_of(takes_of(opened, store)["c#1"], opened, store)[-1].node
+    assert last is not None
+    assert given.read_bytes() == store.blob_path(last.outputs["clip"]).read_bytes()
+    assert run(["verify", str(given)]) == 0
+    assert "prompt: a blue cube spins on sand" in capsys.readouterr().out
+    public = read_video(given)
+    assert run([*words, "--private"]) == 0
+    made = made_of(given)
+    assert (made.source, made.ingredients) == ("trainedAlgorithmicMedia", ())
+    assert made.actions == (
+        "c2pa.created",
+        "c2pa.edited",
+        "c2pa.edited",
+        "c2pa.color_adjustments",
+        "c2pa.edited",
+    )
+    for word in (b"blue cube", b"pocket"):
+        assert word not in given.read_bytes()
+    assert np.array_equal(read_video(given)[0], public[0])
+    assert read_video(given)[1] == public[1] == 32
+    assert run([*words[:2], str(film.parent / "cut.edl"), *words[3:]]) == 0
+    (film.parent / "media" / "film_c_v001.mp4").unlink()
+    film.write_text(film.read_text().replace("crop: 0.1", "crop: 0.2"))
+    assert run(words) == 0
+    assert "missing: c: not rendered yet" in capsys.readouterr().err
+    assert not given.exists(), "the shot without its post is not the shot"
 
 
 def test_a_films_post_is_that_of_its_shots_and_changes_rate_and_size(film: Path) -> None:

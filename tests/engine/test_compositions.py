@@ -12,11 +12,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from filmwright.engine.build_request import build_request
 from filmwright.engine.compiled import can_compile
 from filmwright.engine.proofs import relative
+from filmwright.engine.wan_loras import adapted, loras_for, merged
 from filmwright.engine.wan_runner import WanRunner
+from filmwright.models.wan import WanTransformer
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.weights.card import load_card
@@ -53,6 +56,8 @@ def latents(
     compiled: bool = False,
     attention: str = "auto",
     steps: int = 6,
+    merged: bool = False,
+    runner: WanRunner | None = None,
 ) -> Tensor:
     request = build_request(
         "a red ball",
@@ -66,8 +71,9 @@ def latents(
         quantize=quantize,
         compile=compiled,
         attention=attention,
+        merge_lora=merged,
     )
-    runner = WanRunner(load_card(MODEL), WanFolder(model, dtype=dtype), {}, Strategy(nets=nets))
+    runner = runner or WanRunner(load_card(MODEL), WanFolder(model, dtype=dtype), {}, Strategy(nets=nets))
     with torch.inference_mode():
         z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net).picture
     parts = 3 * (quantize != "none") + 2 * compiled  # the text encoder and two denoisers
@@ -173,3 +179,66 @@ def test_a_lora_without_low_rank_is_refused_where_blocks_are_streamed(model: Pat
         latents(model, "streamed", 0.0, path, torch.float32)
     with pytest.raises(WeightsError, match=r"changes blocks.1.self_attn.q as a whole.*--quantize"):
         latents(model, "staged", 0.0, path, torch.float32, "int8")
+
+
+def products(net: WanTransformer) -> int:
+    """Operations of a pass."""
+    x, words = torch.zeros(1, 16, 2, 8, 8), torch.zeros(1, 4, 12)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        net(x, torch.ones(1, 1), net.context(words))
+    return counter.get_total_flops()
+
+
+def test_merged_loras_are_those_beside_the_weights_and_a_step_computes_nothing_for_them(
+    model: Path, low_rank: Path
+) -> None:
+    def made(nets: str, merged: bool, dtype: torch.dtype = torch.float32) -> Tensor:
+        return latents(model, nets, 0.0, low_rank, dtype, merged=merged)
+
+    held, beside = made("held", True), made("held", False)
+    assert torch.equal(held, made("staged", True))
+    assert not torch.equal(held, beside)
+    torch.testing.assert_close(held, beside, atol=1e-4, rtol=1e-4)
+    assert relative(made("held", True, torch.bfloat16), made("held", False, torch.bfloat16)) < 0.03
+
+    load = partial(WanFolder(model, dtype=torch.float32).transformer, 0)
+    plain = products(load())
+    request = build_request("a red ball", model=MODEL, loras=[low_rank], merge_lora=True)
+    loras = loras_for(0, request, ())
+    assert products(merged(load, loras)) == plain
+    net = load()
+    take_off = adapted(net, loras)
+    assert products(net) > plain
+    take_off()
+    assert products(net) == plain
+
+
+def test_what_was_merged_for_one_clip_is_not_in_the_next(model: Path, low_rank: Path) -> None:
+    runner = WanRunner(load_card(MODEL), WanFolder(model, dtype=torch.float32), {}, Strategy(nets="held"))
+    run = partial(latents, model, "held", 0.0, dtype=torch.float32)
+    first = run(lora=low_rank, merged=True, runner=runner)
+    assert len(runner._held) == 3  # the text encoder and two experts
+    plain = run(lora=None, runner=runner)
+    assert len(runner._held) == 3
+    assert torch.equal(plain, run(lora=None))
+    assert torch.equal(first, run(lora=low_rank, merged=True, runner=runner))
+
+
+@pytest.mark.skipif(not can_compile("cpu"), reason="needs a C++ compiler")
+def test_merged_loras_go_with_caches_and_compiled_code(model: Path, low_rank: Path) -> None:
+    run = partial(latents, model, "held", 0.9, low_rank, torch.float32, merged=True)
+    assert relative(run(compiled=True), run(compiled=False)) < 1e-4
+
+
+def test_merging_is_refused_where_there_is_nothing_to_merge_with_the_reason(
+    model: Path, low_rank: Path
+) -> None:
+    run = partial(latents, model, cache=0.0, dtype=torch.float32, merged=True)
+    with pytest.raises(BadRequest, match=r"--merge-lora and blocks that .*leave --merge-lora out"):
+        run(nets="streamed", lora=low_rank)
+    with pytest.raises(BadRequest, match=r"--merge-lora and --quantize do not go together.*leave one out"):
+        run(nets="held", lora=low_rank, quantize="int8")
+    with pytest.raises(BadRequest, match=r"--merge-lora has nothing to merge.*--lora"):
+        run(nets="held", lora=None)
+    with pytest.raises(BadRequest, match="'pocket' takes no --merge-lora"):
+        build_request("a red ball", merge_lora=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from filmwright.cli.main import run
-from filmwright.engine.delivery import deliver_file
+from filmwright.engine.delivery import deliver_file, still_file
 from filmwright.media.deliver import Audio, deliver
 from filmwright.media.video import probe, read_video
 from filmwright.provenance.manifest import Generation, clip_manifest
@@ -74,9 +74,37 @@ def test_a_source_that_was_changed_is_said_now_and_later(clip: Path, tmp_path: P
     events: list[Event] = []
     deliver_file(clip, tmp_path / "a.mov", format="prores-422-hq", on_event=events.append)
     assert [event.code for event in events if isinstance(event, Warned)] == ["tampered"]
-    made = verify_file(tmp_path / "a.mov").made
-    assert made is not None
-    assert [problem.where for problem in made.ingredients[0].problems] == ["c2pa.hash.bmff.v3"]
+    verdict = verify_file(tmp_path / "a.mov")
+    assert verdict.state == "broken-chain"
+    assert verdict.made is not None
+    assert [problem.where for problem in verdict.made.ingredients[0].problems] == ["c2pa.hash.bmff.v3"]
+    del events[:]
+    deliver_file(tmp_path / "a.mov", tmp_path / "b.mp4", format="h264", on_event=events.append)
+    assert [event.code for event in events if isinstance(event, Warned)] == ["broken-chain"]
+    assert verify_file(tmp_path / "b.mp4").state == "broken-chain"
+
+
+@pytest.mark.parametrize("comment", [MARK, None])
+def test_a_source_without_credentials_is_where_the_chain_ends(tmp_path: Path, comment: str | None) -> None:
+    source = tmp_path / "stripped.mp4"
+    frames = np.zeros((4, 64, 96, 3), np.uint8)
+    deliver([frames], source, format="h264", width=96, height=64, fps=Fraction(24), comment=comment)
+    events: list[Event] = []
+    deliver_file(source, tmp_path / "a.mov", format="prores-422-hq", on_event=events.append)
+    (warned,) = [event for event in events if isinstance(event, Warned)]
+    assert warned.code == "chain-ends"
+    assert ("Filmwright signed it" in warned.message) == (comment is not None)
+    still_file(source, tmp_path / "a.png", kind="poster", on_event=events.append)
+    assert [event.code for event in events if isinstance(event, Warned)] == ["chain-ends", "chain-ends"]
+
+
+def test_a_private_delivery_does_not_tell_the_words(clip: Path, tmp_path: Path) -> None:
+    deliver_file(clip, tmp_path / "a.mp4", format="h264", private=True)
+    verdict = verify_file(tmp_path / "a.mp4")
+    assert verdict.state == "valid"
+    assert verdict.made is not None
+    assert (verdict.made.source, verdict.made.ingredients) == ("trainedAlgorithmicMedia", ())
+    assert b"pocket" not in (tmp_path / "a.mp4").read_bytes()
 
 
 def test_a_file_is_not_overwritten_by_itself(clip: Path) -> None:

@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from filmwright.cli.main import run
+from filmwright.engine.compiled import can_compile
 from filmwright.media.video import probe, read_video
 from reference_wan import save
 
@@ -30,15 +32,19 @@ from filmwright.weights.card import load_card
 from filmwright.weights.wan_folder import WanFolder
 model, out, guidance, nets = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
 join("cpu")
-name, frames, mode, attention, cache = sys.argv[5], int(sys.argv[6]), *sys.argv[7:]
+name, frames, mode, attention, cache, compiled = sys.argv[5], int(sys.argv[6]), *sys.argv[7:11]
+loras, merged = sys.argv[11:12], "merged" in sys.argv[12:]
 card = load_card(name)
 if cache.startswith("tea"):  # a random net changes more than any that coefficients were published for
     card.__dict__["tea"] = (0.0,)
 steps = 4 if cache == "0" else 10
-request = build_request("a red ball", model=name, size=(80, 64), num_frames=frames, steps=steps, seed=2, guidance=guidance, quantize=mode, attention=attention, cache=cache)
+request = build_request("a red ball", model=name, size=(80, 64), num_frames=frames, steps=steps, seed=2, guidance=guidance, quantize=mode, attention=attention, cache=cache, compile=compiled == "True", loras=loras, merge_lora=merged)
 runner = WanRunner(card, WanFolder(model, dtype=torch.float32), {}, Strategy(nets=nets))
 with torch.inference_mode():
     z = runner.denoise(request, runner.prepare(request), lambda *_: None, lambda net: net).picture
+proofs = {k: p for k, p in runner.proofs.items() if not k.startswith(("attention", "cache"))}
+assert len(proofs) == request.compile + 2 * (mode != "none"), proofs
+assert not any(p["dropped"] for p in proofs.values()), proofs
 if is_first():
     save_file({"z": z, "saved": torch.tensor(runner.proofs.get("cache", {}).get("saved", 0.0))}, out)
 leave()
@@ -63,6 +69,8 @@ def denoised(
     mode: str = "none",
     attention: str = "auto",
     cache: str = "0",
+    compiled: bool = False,
+    lora: Sequence[str] = (),
 ) -> torch.Tensor:
     script, out = folder / "worker.py", folder / f"{count}-{guidance}-{nets}.safetensors"
     script.write_text(WORKER)
@@ -70,7 +78,7 @@ def denoised(
     if count > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    asked = (guidance, nets, name, frames, mode, attention, cache)
+    asked = (guidance, nets, name, frames, mode, attention, cache, compiled, *lora)
     words = [*launch, str(script), str(model), str(out), *map(str, asked)]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -94,6 +102,44 @@ def test_processes_give_the_result_of_one(
     one = denoised(model, tmp_path, 1, guidance, mode=mode)
     many = denoised(model, tmp_path, count, guidance, nets, mode=mode, attention=attention)
     torch.testing.assert_close(many, one, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def low_rank(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("lora") / "low.safetensors"
+    g = torch.Generator().manual_seed(0)
+    pair = {"down": torch.randn(2, 128, generator=g), "up": torch.randn(128, 2, generator=g)}
+    save_file({f"diffusion_model.blocks.1.self_attn.q.lora_{k}.weight": v for k, v in pair.items()}, path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "nets", "mode", "merged"),
+    [
+        (1.0, "streamed", "int8", False),  # beside weights that are read block by block, tokens shared
+        (5.0, "held", "none", True),
+    ],
+)
+def test_processes_have_the_loras_of_one(
+    model: Path, tmp_path: Path, low_rank: str, guidance: float, nets: str, mode: str, merged: bool
+) -> None:
+    lora = (low_rank, *(["merged"] if merged else []))
+    one = denoised(model, tmp_path, 1, guidance, mode=mode, lora=lora)
+    two = denoised(model, tmp_path, 2, guidance, nets, mode=mode, lora=lora)
+    torch.testing.assert_close(two, one, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(one, denoised(model, tmp_path, 1, guidance, mode=mode), atol=1e-2)
+
+
+@pytest.mark.skipif(not can_compile("cpu"), reason="needs a C++ compiler")
+@pytest.mark.parametrize("with_lora", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_processes_compile_what_one_computes(
+    model: Path, tmp_path: Path, low_rank: str, with_lora: bool
+) -> None:
+    """A side each: processes that share tokens are refused, which `tests/spec/test_compositions.py` holds."""
+    lora = [low_rank] if with_lora else []
+    one = denoised(model, tmp_path, 1, 5.0, lora=lora)
+    two = denoised(model, tmp_path, 2, 5.0, lora=lora, compiled=True)
+    torch.testing.assert_close(two, one, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("cache", ["0.7", "tea:0.5"])

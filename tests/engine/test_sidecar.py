@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from filmwright.engine.build_request import build_request
-from filmwright.engine.sidecar import Sidecar, make_sidecar, read_sidecar, sidecar_path, write_sidecar
+from filmwright.engine.sidecar import (
+    Sidecar,
+    differences,
+    make_sidecar,
+    read_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
 from filmwright.spec.errors import BadRequest
 
 
@@ -60,6 +67,58 @@ def test_a_newer_version_says_both_versions(path: Path) -> None:
     message = edited(path, {"sidecar_version": 2, "filmwright": "9.0", "more": []})
     for words in ("version 2", "filmwright 9.0", "newer than the 1", "update"):
         assert words in message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frames_digest": "0" * 64},
+        {"weights": {}},
+        {"timings": {"denoise": 0.1}},
+        {"filmwright": "0.0.1"},
+        {"digest": "0"},
+    ],
+)
+def test_an_edit_anywhere_is_noticed(path: Path, change: dict[str, Any]) -> None:
+    assert "edited by hand" in edited(path, change)
+
+
+def test_a_sidecar_from_before_there_was_a_digest_is_read(path: Path) -> None:
+    content = json.loads(path.read_text())
+    assert content.pop("digest")
+    path.write_text(json.dumps(content | {"frames_digest": "0" * 64}))
+    assert read_sidecar(path).frames_digest == "0" * 64
+
+
+def test_a_changed_sidecar_is_sealed_anew(path: Path) -> None:
+    write_sidecar(path, read_sidecar(path).model_copy(update={"frames_digest": "ab"}))
+    assert read_sidecar(path).frames_digest == "ab"
+
+
+def test_unknown_fields_of_a_newer_filmwright_are_no_edit(path: Path) -> None:
+    message = edited(path, {"filmwright": "9.0", "more": 1})
+    for words in ("newer version, filmwright 9.0", "update"):
+        assert words in message
+    assert "edited" not in message
+
+
+@pytest.mark.parametrize("filmwright", ["0.0.9", "x", None])
+def test_unknown_fields_of_any_other_are(path: Path, filmwright: str | None) -> None:
+    assert "edited by hand" in edited(path, {"filmwright": filmwright, "more": 1})
+
+
+def test_what_made_two_clips_otherwise_is_named(path: Path) -> None:
+    made = read_sidecar(path)
+    assert differences(made, made) == []
+    versions = made.versions | {"torch": "1.0", "device": "cpu, AVX2"}
+    earlier = made.model_copy(
+        update={"versions": versions, "weights": {"vae": "cd" * 32}, "filmwright": "0.0.9"}
+    )
+    assert differences(earlier, made) == [
+        f"filmwright {made.filmwright} was 0.0.9",
+        f"torch {made.versions['torch']} was 1.0",
+        "the weights of vae are others",
+    ]
 
 
 def test_a_newer_request_says_so(path: Path) -> None:

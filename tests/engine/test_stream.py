@@ -1,4 +1,4 @@
-"""Streamed blocks: the same sums to the bit, two blocks in memory at most, and a pass that ends early does no harm."""
+"""Streamed blocks: the same sums to the bit, two blocks in memory at most, one reading of those that the host keeps."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ def whole() -> WanTransformer:
     return WanTransformer(CONFIG).eval().requires_grad_(False)
 
 
-def streamed(whole: WanTransformer, alive: list[int] | None = None) -> WanTransformer:
-    """The same net with blocks that are copied in one by one; `alive` takes how many are there at each load."""
+def streamed(
+    whole: WanTransformer, alive: list[int] | None = None, read: list[int] | None = None, keep: int = 0
+) -> WanTransformer:
+    """The same net with blocks that are copied in one by one; `alive` takes how many are there at each load, `read`
+    which is loaded, and `keep` bytes of them stay on the host.
+    """
     with torch.device("meta"):
         net = WanTransformer(CONFIG)
     state = whole.state_dict()
@@ -39,9 +43,11 @@ def streamed(whole: WanTransformer, alive: list[int] | None = None) -> WanTransf
         head = f"blocks.{index}."
         loaded = {k.removeprefix(head): v.clone() for k, v in state.items() if k.startswith(head)}
         refs.append(weakref.ref(loaded["modulation"]))
+        if read is not None:
+            read.append(index)
         return loaded
 
-    net.stream = StreamedBlocks(list(net.blocks), load, "cpu")  # type: ignore[assignment]
+    net.stream = StreamedBlocks(list(net.blocks), load, "cpu", keep)  # type: ignore[assignment]
     return net.eval().requires_grad_(False)
 
 
@@ -91,3 +97,41 @@ def test_loras_ride_beside_streamed_blocks(whole: WanTransformer) -> None:
     assert torch.equal(run(net), run(whole))
     take_off()
     assert torch.equal(run(net), plain)
+
+
+def test_blocks_that_the_host_keeps_are_read_once_and_compute_the_same_bits(whole: WanTransformer) -> None:
+    plain = run(whole)
+    a_block = sum(p.nbytes for p in whole.blocks[0].parameters())
+    for room in (CONFIG.layers, 2):
+        read: list[int] = []
+        alive: list[int] = []
+        net = streamed(whole, alive, read, keep=room * a_block)
+        assert torch.equal(run(net), plain)
+        assert torch.equal(run(net), plain)
+        net.stream.close()  # type: ignore[attr-defined]
+        assert [read.count(index) for index in range(room)] == [1] * room
+        assert all(read.count(index) >= 4 for index in range(room, CONFIG.layers))
+        assert max(alive) <= 1  # of those that were read, none stays beside what is kept
+        assert not net.stream.kept  # type: ignore[attr-defined]
+
+
+@pytest.mark.gpu
+def test_a_gpu_has_blocks_from_its_hosts_memory(whole: WanTransformer) -> None:
+    read: list[int] = []
+    state = whole.state_dict()
+
+    def load(index: int) -> dict[str, Tensor]:
+        read.append(index)
+        head = f"blocks.{index}."
+        return {k.removeprefix(head): v for k, v in state.items() if k.startswith(head)}
+
+    with torch.device("meta"):
+        net = WanTransformer(CONFIG)
+    stream = StreamedBlocks(list(net.blocks), load, "cuda", keep=10**9)
+    for _ in range(3):
+        for index, block in enumerate(stream()):
+            for name, parameter in block.named_parameters():
+                assert torch.equal(parameter.cpu(), state[f"blocks.{index}.{name}"])
+    assert sorted(read) == list(range(CONFIG.layers))
+    assert all(kept.pinned and kept.slab.is_pinned() for kept in stream.kept.values())
+    stream.close()

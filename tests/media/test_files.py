@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from filmwright.media.files import check_output, digest_file, write_atomic
+from filmwright.media.files import check_output, check_output_folder, digest_file, making, write_atomic
 from filmwright.spec.errors import MediaError
 
 
@@ -41,8 +41,9 @@ def test_check_output_accepts_and_leaves_nothing(tmp_path: Path) -> None:
         ("nowhere/a.mp4", "does not exist"),
         ("file/a.mp4", "not a folder"),
         ("folder.mp4", "it is a folder"),
+        ("folder", "it is a folder; name a file, such as .*/folder/film.mp4"),
         ("a.gif", "must end in .mp4"),
-        ("a", "must end in .mp4"),
+        ("a", "must end in .mp4, such as .*/a.mp4$"),
         ("x" * 300 + ".mp4", "304 bytes"),
         ("a\0.mp4", "no file name"),
     ],
@@ -50,6 +51,7 @@ def test_check_output_accepts_and_leaves_nothing(tmp_path: Path) -> None:
 def test_check_output_refuses(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "folder").mkdir()
     with pytest.raises(MediaError, match=said) as caught:
         check_output(tmp_path / name, suffixes=(".mp4",))
     assert "\n" not in str(caught.value)
@@ -66,6 +68,33 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
 def test_a_folder_that_takes_no_files() -> None:
     with pytest.raises(MediaError, match="cannot write"):
         check_output("/proc/a.mp4")
+
+
+def test_a_folder_that_can_be_made_is_not_made_yet(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert check_output_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    check_output_folder("plain-name")
+    for name, said in (("file", "it is a file"), ("file/a", "is not a folder"), ("a\0", "no folder name")):
+        with pytest.raises(MediaError, match=said):
+            check_output_folder(tmp_path / name)
+    with pytest.raises(MediaError, match="/proc takes no files"):
+        check_output_folder("/proc/a/b")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_made_for_nothing_is_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(KeyboardInterrupt), making(tmp_path / "mine" / "a" / "b"):
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.rglob("*")] == ["mine"]
+    with pytest.raises(KeyboardInterrupt), making(tmp_path / "mine"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "mine").is_dir(), "it was there before"
+    with making(tmp_path / "a" / "b") as folder:
+        (folder / "c").touch()
+    assert (tmp_path / "a" / "b" / "c").exists()
+    with pytest.raises(MediaError, match="cannot write"), making(tmp_path / "a" / "b" / "c" / "d"):
+        pass
 
 
 def test_digest_is_blake3_of_the_bytes(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from filmwright.engine.build_request import build_request
 from filmwright.media.clips import Clip
 from filmwright.media.sheet import contact_sheet, save_png_atomic
 from filmwright.media.video import probe, read_video
@@ -73,6 +74,44 @@ def test_a_clip_shows_itself_in_a_notebook(tmp_path: Path) -> None:
     frames, fps = read_video(tmp_path / "shown.mp4")
     assert (frames.shape, fps) == ((9, 32, 64, 3), 16.0)
     assert 'width="64"' in html
+
+
+def test_a_notebook_shows_the_frames_that_a_clip_holds(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    earlier, later = (Clip(frames=clip_of(level), fps=16, path=path) for level in (40, 200))
+    earlier.save(path)
+    later.save(path)
+    found = re.search(r'base64,([^"]+)"', earlier._repr_html_())
+    assert found
+    (tmp_path / "shown.mp4").write_bytes(base64.b64decode(found[1]))
+    assert abs(read_video(tmp_path / "shown.mp4")[0].mean() - 40) < 5
+
+
+def test_a_clip_is_one_line_in_words(tmp_path: Path) -> None:
+    plain = Clip(frames=clip_of(1), fps=16)
+    assert repr(plain) == "<Clip 64x32, 9 frames, 16 fps, 0.56 s>"
+    request = build_request("a red ball drops onto a wooden floor and bounces, warm light", seed=1)
+    whole = Clip(
+        frames=clip_of(1),
+        fps=16,
+        request=request,
+        path=Path("film.mp4"),
+        sound=Sound(samples=np.zeros((1, 9), np.float32), rate=16_000),
+        sidecar="x" * 10_000,
+    )
+    assert repr(whole) == (
+        "<Clip 64x32, 9 frames, 16 fps, 0.56 s, with sound, film.mp4, "
+        "'a red ball drops onto a wooden floor and bounces...'>"
+    )
+
+
+def test_a_clip_replaces_no_file_that_is_not_a_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(MediaError, match=r"x.json, which is no Filmwright sidecar; give another name"):
+        Clip(frames=clip_of(120), fps=16, sidecar='{"sidecar_version": 1}').save(tmp_path / "x.mp4")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.json"]
+    Clip(frames=clip_of(120), fps=16).save(tmp_path / "x.mp4")  # it has none
+    assert (tmp_path / "x.json").read_text() == "{}"
 
 
 @pytest.mark.parametrize(("channels", "samples"), [(2, 9_000), (1, 30_000), (2, 5_000)])

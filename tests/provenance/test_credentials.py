@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from cryptography import x509
 
+from filmwright.cli.main import run
 from filmwright.media.boxes import boxes_of
 from filmwright.media.deliver import DELIVERIES, Audio, deliver
 from filmwright.provenance.authority import credentials_folder, open_authority
@@ -29,7 +30,7 @@ from filmwright.provenance.manifest import (
     film_manifest,
 )
 from filmwright.provenance.signing import MARK, Signed, sign_file
-from filmwright.provenance.verdict import verify_file
+from filmwright.provenance.verdict import verify_file, verify_folder
 from filmwright.spec.errors import CredentialsError
 
 PROMPT = "a crimson balloon over Zanzibar"
@@ -193,7 +194,7 @@ def test_a_film_nests_its_shots_and_their_words(tmp_path: Path) -> None:
     parts = [*shots, Ingredient(path=foreign, relationship="componentOf", title="from a camera")]
     sign_file(film, film_manifest("film.mp4", parts, all_generated=False, changes=["c2pa.edited"]))
     copy = unsigned(tmp_path / "film.mov", "prores-422-hq")
-    sign_file(copy, derived_manifest("film.mov", film, description="ProRes 422 HQ"))
+    sign_file(copy, derived_manifest("film.mov", film, changes=[("c2pa.transcoded", "ProRes 422 HQ")]))
     for shot in shots:
         shot.unlink()  # the chain is inside the file
     verdict = verify_file(copy)
@@ -218,11 +219,44 @@ def test_a_shot_that_was_changed_before_it_was_placed_is_said(tmp_path: Path) ->
     data[media_at(data)] ^= 1
     shot.write_bytes(data)
     film = unsigned(tmp_path / "film.mp4", "h264")
-    sign_file(film, film_manifest("film.mp4", [shot]))
+    signed = sign_file(film, film_manifest("film.mp4", [shot, clip(tmp_path / "good.mp4")]))
+    assert signed.broken == ("shot.mp4",)
     verdict = verify_file(film)
-    assert verdict.state == "valid"
+    assert (verdict.state, verdict.is_valid, verdict.problems) == ("broken-chain", False, ())
+    assert "shot.mp4 was changed before (c2pa.hash.bmff.v3 (assertion.bmffHash.mismatch))" in verdict.said
+    assert "good.mp4" not in verdict.said
     assert verdict.made is not None
     assert [problem.where for problem in verdict.made.ingredients[0].problems] == ["c2pa.hash.bmff.v3"]
+    copy = unsigned(tmp_path / "copy.mp4", "h264")
+    assert sign_file(copy, derived_manifest("copy.mp4", film)).broken == ()  # the film is as it was signed
+    assert verify_file(copy).state == "broken-chain"
+    assert "shot.mp4 was changed before" in verify_file(copy).said
+
+
+def test_a_folder_of_pictures_is_verified_picture_by_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    with pytest.raises(CredentialsError, match="no file in it can carry content credentials"):
+        verify_folder(folder)
+    clip(folder / "a.png", form="png")
+    for name in ("b", "c"):
+        shutil.copy(folder / "a.png", folder / f"{name}.png")
+    (folder / "notes.txt").write_text("not a picture")
+    assert run(["verify", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith(f"{folder}: 3 of 3 files valid, signed by Filmwright signer ")
+    data = bytearray((folder / "b.png").read_bytes())
+    data[data.index(b"IDAT") + 500] ^= 1
+    (folder / "b.png").write_bytes(data)
+    assert run(["verify", str(folder)]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{folder / 'b.png'}: tampered: changed since it was signed: c2pa.hash.data")
+    assert second.startswith(f"{folder}: 2 of 3 files valid")
+    assert run(["verify", str(folder), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["valid"], told["num_files"], told["num_valid"]) == (False, 3, 2)
+    assert [made["state"] for made in told["not_valid"]] == ["tampered"]
 
 
 def test_private_credentials_keep_the_words_to_themselves(tmp_path: Path) -> None:

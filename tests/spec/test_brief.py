@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from filmwright.spec.brief import Brief, parse_brief
+from filmwright.spec.english import is_english
 from filmwright.spec.inflection import inflect, lemma
 from filmwright.spec.lexicon import LEXICON, phrases
+from filmwright.spec.things import things_of
 from filmwright.spec.vocabulary import (
     CAMERAS,
     COLOURS,
@@ -102,6 +104,29 @@ def test_what_the_lexicon_does_not_know_is_kept() -> None:
     assert brief.mood == "oil painting"
 
 
+def test_verbs_and_places_that_the_lexicon_does_not_know() -> None:
+    for prompt, parts in {
+        "a cat runs": {"subject": "a cat", "action": "runs"},
+        "a dog runs on a beach": {"subject": "a dog", "action": "runs", "setting": "on a beach"},
+        "a lone man, walks through rain": {"subject": "a lone man", "action": "walks through rain"},
+        "a lone lighthouse keeper walks": {"subject": "a lone lighthouse keeper", "action": "walks"},
+        "two lovers kiss, waltz and part": {"subject": "two lovers", "action": "kiss, waltz and part"},
+        "a glass of water falls": {"subject": "a glass of water", "action": "falls"},
+        "a ball on a table in moonlight at noon": {
+            "subject": "a ball",
+            "setting": "on a table",
+            "light": "in moonlight at noon",
+        },
+        "a ball rolls from dawn to dusk": {
+            "subject": "a ball",
+            "action": "rolls",
+            "light": "from dawn to dusk",
+        },
+        "!!!": {},
+    }.items():
+        assert parse_brief(prompt).model_dump(exclude_none=True) == parts
+
+
 def test_order_of_a_brief_and_what_it_refuses() -> None:
     assert Brief(mood="warm tones", subject="a ball", light="dusk").render() == "a ball, dusk, warm tones"
     assert Brief().render() == ""
@@ -182,9 +207,9 @@ def test_unknown_words_are_named_with_the_nearest_known() -> None:
     report = analyse("a crimsen dragon boucnes", KNOWN)
     assert report.codes[0] == "unknown-words"
     assert report.unknown == ("crimsen", "dragon", "boucnes")
-    assert "crimson" in report.nearest["crimsen"]
-    assert report.nearest["dragon"] == ()
-    assert "'crimsen' (near: crimson" in report.findings[0].message
+    assert (report.near["crimsen"].slips, report.near["crimsen"].sure) == (("crimson",), True)
+    assert report.near["dragon"].slips == ()
+    assert "'crimsen' (did you mean 'crimson'" in report.findings[0].message
     assert "3 words" in report.findings[0].message
 
 
@@ -211,6 +236,48 @@ def test_what_the_weights_have_not_seen(prompt: str, words: set[str]) -> None:
     assert {w for f in findings for w in f.words} == words
     assert all("'solo'" in f.message for f in findings)
     assert analyse(prompt, KNOWN).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "number"),
+    [
+        ("two red balls roll", 2),
+        ("red balls roll", 2),
+        ("3 small boxes and a cone roll", 4),
+        ("a red ball rolls past a second, blue ball", 2),
+        ("one red ball rolls", 1),
+        ("a row of five dominoes topples", 1),
+    ],
+)
+def test_things_are_counted(prompt: str, number: int) -> None:
+    assert sum(things_of(prompt, mentions(prompt)).values()) == number
+    many = [f for f in analyse(prompt, SOLO).findings if "things" in f.message]
+    assert [f.message.split()[0] for f in many] == ([str(number)] if number > 1 else [])
+
+
+def test_what_stands_beside_the_prompt_is_read_too() -> None:
+    report = analyse("a red ball rolls", KNOWN, negative="blurry zebra, red")
+    (found,) = report.findings
+    assert (found.code, found.words) == ("unknown-words", ("blurry", "zebra"))
+    assert found.message.startswith("in the negative prompt, 2 words")
+    assert report.unknown == ()
+    panned = "a red ball rolls, the camera pans left"
+    (found,) = analyse(panned, KNOWN, camera="push-in").findings
+    assert (found.code, found.words) == ("contradictory-optics", ("camera pans left",))
+    assert "--camera push-in" in found.message
+    for prompt, camera in (
+        (panned, "pan-left"),
+        (panned, None),
+        (panned, "handheld"),
+        ("a ball rolls", "push-in"),
+    ):
+        assert analyse(prompt, KNOWN, camera=camera).findings == ()
+
+
+def test_a_known_word_is_never_listed_as_english_that_is_not_known() -> None:
+    assert not is_english("crimsen")
+    assert is_english("coat")
+    assert not {w for w in WORDS if is_english(w) and len(w) > 3} & {"red", "ball", "cube", "slides", "rolls"}
 
 
 def test_one_thing_named_twice_is_one_thing() -> None:

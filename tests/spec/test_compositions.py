@@ -30,11 +30,12 @@ def everything() -> list[Composition]:
             compiler=compiler,
             cuda_graphs=graphs,
             lora=lora,
+            merged=merged,
             sharing=sharing,
             attention=backend[0],
             installed=backend[1],
         )
-        for family, place, nets, mode, cache, compiled, compiler, graphs, lora, sharing, backend in product(
+        for family, place, nets, mode, cache, compiled, compiler, graphs, lora, merged, sharing, backend in product(
             ("wan", "pocket"),
             PLACES,
             ("held", "staged", "streamed"),
@@ -44,6 +45,7 @@ def everything() -> list[Composition]:
             (False, True),
             (False, True),
             ("none", "low rank", "whole"),
+            (False, True),
             (1, 2),
             BACKENDS,
         )
@@ -60,6 +62,7 @@ def refused(run: Composition) -> bool:
                 or run.compiled
                 or run.cache
                 or run.cuda_graphs
+                or run.merged
                 or run.attention != "auto"
             )
         )
@@ -71,6 +74,7 @@ def refused(run: Composition) -> bool:
         or (run.compiled and not run.compiler)
         or (run.sharing > 1 and (run.compiled or run.cuda_graphs))
         or (run.cuda_graphs and (run.device == "cpu" or run.cache or run.nets == "streamed"))
+        or (run.merged and (run.nets == "streamed" or run.quantize != "none"))
         or (run.lora == "whole" and (run.nets == "streamed" or run.quantize != "none"))
     )
 
@@ -85,7 +89,7 @@ def test_what_is_refused_is_what_the_table_says_and_says_the_remedy() -> None:
             assert "\n" not in reason
             assert any(word in reason for word in ("leave", "take fp8", "do", "quick", "install it")), reason
     assert set(counts) == {True, False}
-    assert counts.total() == 2 * 4 * 3 * 5 * 16 * 3 * 2 * 8
+    assert counts.total() == 2 * 4 * 3 * 5 * 16 * 3 * 2 * 2 * 8
 
 
 def test_what_is_not_known_yet_refuses_nothing() -> None:

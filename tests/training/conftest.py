@@ -1,4 +1,4 @@
-"""A small folder of shards, drawn rather than simulated: a coloured square that moves over a gradient."""
+"""A small folder of shards, drawn rather than simulated (a coloured square that moves over a gradient); a VAE of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from filmwright.data.shards import Shards
+from filmwright.models.catalog import SIZES
+from filmwright.models.vae import VAE
+from filmwright.training.latents import encode_shards
+from filmwright.training.vae import VAETraining, train_vae
+from filmwright.weights.files import read_weights, shipped
+from filmwright.weights.tokenizer import Tokenizer
 from filmwright.world.cameras import camera_path
+from training_runs import config
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 220), "white": (240, 240, 240)}
 T, H, W, P = 9, 64, 96, 4
@@ -66,3 +74,20 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "clips-00000.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def vae_run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("vae")
+    train_vae(VAETraining(data=shards, size="tiny", crop=32), config(out, 60))
+    return out
+
+
+@pytest.fixture(scope="session")
+def latents(shards: Path, vae_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("latents")
+    vae = VAE(SIZES["tiny"].vae)
+    vae.load_state_dict(read_weights(vae_run / "vae.safetensors"))
+    tokenizer = Tokenizer.load(shipped() / "vocabulary.json")
+    assert encode_shards(Shards(shards), vae, tokenizer, out, length=48) == 24
+    return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 import signal
 import subprocess
 import sys
@@ -14,53 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from filmwright.data.shards import Shards
-from filmwright.models.catalog import SIZES
-from filmwright.models.vae import VAE
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.training.checkpoint import NAME
 from filmwright.training.denoiser import DenoiserTraining, train_denoiser
-from filmwright.training.latents import LatentSet, encode_shards, track_controls
-from filmwright.training.loop import LoopConfig
+from filmwright.training.latents import LatentSet, track_controls
 from filmwright.training.vae import VAETraining, train_vae
-from filmwright.weights.files import read_weights, shipped
-from filmwright.weights.tokenizer import Tokenizer
-
-
-def losses(folder: Path) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines if "loss" in line]
-
-
-def config(out: Path, steps: int, **changes: object) -> LoopConfig:
-    options = {
-        "batch": 4,
-        "max_steps": steps,
-        "warmup_steps": 5,
-        "log_every": 1,
-        "threads": 2,
-        "compile": False,
-    }
-    return LoopConfig(out=out, max_minutes=5, **(options | changes))  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def vae_run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("vae")
-    train_vae(VAETraining(data=shards, size="tiny", crop=32), config(out, 60))
-    return out
-
-
-@pytest.fixture(scope="module")
-def latents(shards: Path, vae_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("latents")
-    vae = VAE(SIZES["tiny"].vae)
-    vae.load_state_dict(read_weights(vae_run / "vae.safetensors"))
-    assert (
-        encode_shards(Shards(shards), vae, Tokenizer.load(shipped() / "vocabulary.json"), out, length=48)
-        == 24
-    )
-    return out
+from filmwright.weights.files import shipped
+from training_runs import config, losses, two_processes
 
 
 def test_vae_loss_falls_and_its_latents_are_normal(vae_run: Path, latents: Path) -> None:
@@ -91,6 +51,19 @@ def test_a_resumed_run_equals_one_that_went_through(latents: Path, tmp_path: Pat
     assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "halves"), rel=1e-5)
     a, b = (load_file(tmp_path / n / NAME) for n in ("whole", "halves"))
     assert all(torch.allclose(a[k], b[k], atol=1e-5) for k in a)
+
+
+def test_a_run_without_tensorboard_says_so_once(
+    latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with caplog.at_level(logging.INFO, "filmwright.training.loop"):
+        train_denoiser(DenoiserTraining(latents=latents, size="tiny"), config(tmp_path, 3))
+    said = [r.message for r in caplog.records if "TensorBoard" in r.message]
+    assert len(said) == 1
+    assert "pip install tensorboard" in said[0]
+    assert len(losses(tmp_path)) == 3
+    assert not (tmp_path / "tensorboard").exists()
 
 
 def test_a_folder_in_use_needs_resume(latents: Path, tmp_path: Path) -> None:
@@ -171,11 +144,7 @@ def test_two_processes_give_the_loss_of_one(latents: Path, tmp_path: Path) -> No
     pair = tmp_path / "two"
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, *command, str(script), str(latents), str(pair), "4"], check=True, env=environment
-    )
+    two_processes(script, latents, pair, 4).check_returncode()
     assert losses(single) == pytest.approx(losses(pair), rel=2e-3)  # bf16 sums in another order
 
 
@@ -196,29 +165,20 @@ for name in ("died",) if resume else ("whole", "died"):
     train_denoiser(
         DenoiserTraining(latents=latents, size="tiny"),
         LoopConfig(out=out / name, max_minutes=5, max_steps=7, batch=4, log_every=1, threads=1, compile=False,
-                   resume=resume, checkpoint_minutes=0.0, cooldown=0.0, warmup_steps=0),
+                   resume=resume, shard="shard" in sys.argv, checkpoint_minutes=0.0, cooldown=0.0, warmup_steps=0),
     )
 """
 
 
+@pytest.mark.parametrize("shard", [(), ("shard",)], ids=["whole", "cut"])
 def test_two_processes_of_which_one_died_go_on_to_the_weights_of_an_unbroken_run(
-    latents: Path, tmp_path: Path
+    latents: Path, tmp_path: Path, shard: tuple[str, ...]
 ) -> None:
     script = tmp_path / "train.py"
     script.write_text(DYING)
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(script),
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def train(*more: str) -> int:
-        words = [*command, str(latents), str(tmp_path), *more]
-        return subprocess.run(words, check=False, env=environment).returncode
+        return two_processes(script, latents, tmp_path, *shard, *more).returncode
 
     assert train() != 0
     whole, died = tmp_path / "whole", tmp_path / "died"

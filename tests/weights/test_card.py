@@ -99,3 +99,26 @@ def test_the_first_lengths_of_some_models(name: str, lengths: list[int], chunks:
     card = load_card(name)
     assert list(card.lengths)[: len(lengths)] == lengths
     assert [card.steps_of(n, 5) for n in lengths] == [5 * count for count in chunks]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_every_card_says_what_its_licence_permits(name: str) -> None:
+    card = load_card(name)
+    assert card.permits is not None
+    assert card.permits.endswith(".")
+    assert card.non_commercial == ("-NC-" in card.licence) == ("not commercial" in card.permits)
+
+
+def test_defaults_are_those_of_the_official_code() -> None:
+    """LTX_2_PARAMS, and the negative prompts, of Lightricks; Wan's configs; FastVideo's sampling parameters."""
+    ltx2, ltx, flf, i2v = (
+        load_card(name) for name in ("ltx-2", "ltx-video", "wan2.1-flf2v-14b", "wan2.1-i2v-14b-720p")
+    )
+    assert (ltx2.steps, ltx2.perturbed, ltx2.guidance) == (40, (29,), 3.0)
+    assert ltx2.negative.startswith("blurry, out of focus, overexposed, underexposed, low contrast, ")
+    assert ltx2.negative.endswith(", stylized filters, or AI artifacts.")
+    assert ltx.negative == "worst quality, inconsistent motion, blurry, jittery, distorted"
+    assert flf.negative == "镜头切换，" + i2v.negative
+    for name in ("fastwan2.1-t2v-1.3b", "fastwan2.1-t2v-14b"):
+        card = load_card(name)
+        assert (card.native_sizes[0], card.num_frames, card.steps) == ((832, 448), 61, 3)

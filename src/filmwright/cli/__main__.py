@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from filmwright.cli.main import main
+from filmwright.cli.entry import main
 
 main()

@@ -15,11 +15,13 @@ from filmwright.spec.errors import BadRequest
 
 if TYPE_CHECKING:
     from filmwright.direction.check.report import PromptCheck, PromptFinding
+    from filmwright.direction.check.target import Target
 
 __all__ = ["check"]
 
 MAX_FILE = 1_000_000  # bytes of a file of prompts
 WIDEST = 110
+FILMS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ def check(
     ] = "default",
     as_json: options.Json = False,
 ) -> None:
-    """Say why a prompt will fail, and mend it. Exits with 1 if the model would refuse it."""
+    """Say why a prompt will fail, and mend it. Exits with 1 if the model would refuse it, as it is or as mended."""
     from filmwright.direction.check.report import check_prompt
     from filmwright.direction.check.target import target_for
 
@@ -68,7 +70,19 @@ def check(
         raise BadRequest("-o takes the prompts that --fix mends: give --fix too")
     if refine is not None and fix:
         raise BadRequest("--refine asks for another prompt, --fix mends this one: give one of them")
+    if _is_film(prompt):
+        if fix or any(given is not None for given in (out, model, size, seconds, fps, camera, refine)):
+            raise BadRequest(
+                f"{prompt} is a film, whose shots have their own models and words: `filmwright film check {prompt}`"
+            )
+        from filmwright.cli.film import check as check_film
+
+        typer.echo(f"{prompt} is a film, so this is `filmwright film check {prompt}`", err=True)
+        check_film(Path(prompt), strict=strict, store=False, as_json=as_json)
+        return
     lines = _read(prompt)
+    if out is not None:
+        _check_out(out, prompt)
     target = target_for(model, size=size, seconds=seconds, fps=fps, camera=camera)
     if refine is not None:
         from filmwright.direction.check.refine import endpoint_of
@@ -92,21 +106,45 @@ def check(
         _print_json(checked, refined)
     elif fix:
         _print_fixed(lines, checked, out)
-        return
+        checked = _left(lines, checked, target)
     else:
         _show(checked, refined)
-    if any(c.refused or (strict and c.findings) for c in checked.values()) and not fix:
+    if any(c.refused or (strict and c.findings) for c in checked.values()):
         raise typer.Exit(1)
+
+
+def _is_film(prompt: str) -> bool:
+    try:
+        return prompt.lower().endswith(FILMS) and Path(prompt).is_file()
+    except (OSError, ValueError):  # a prompt that no file system takes for a name
+        return False
+
+
+def _check_out(out: Path, prompt: str) -> None:
+    """See that what is mended replaces neither what it was made from nor a film."""
+    if out.suffix.lower() in FILMS:
+        raise BadRequest(
+            f"{out} is the name of a film, and these are prompts: give another one, such as fixed.txt"
+        )
+    try:
+        same = out.exists() and Path(prompt).exists() and out.samefile(prompt)
+    except OSError:  # a prompt that no file system takes for a name
+        same = False
+    if same:
+        raise BadRequest(f"{out} is the file that is read: give another one, such as fixed{out.suffix}")
 
 
 def _read(prompt: str) -> list[_Line]:
     """The lines of a file, or the prompt itself."""
     try:
         is_file = len(prompt) < 1000 and "\n" not in prompt and Path(prompt).is_file()
+        is_folder = not is_file and " " not in prompt and bool(prompt) and Path(prompt).is_dir()
     except (OSError, ValueError):  # a prompt that no file system takes for a name
-        is_file = False
+        is_file = is_folder = False
+    if is_folder:
+        raise BadRequest(f"{prompt} is a folder: give a file with one prompt a line, or more words")
     if not is_file:
-        if prompt.endswith((".txt", ".prompts")) and " " not in prompt.strip():
+        if prompt.endswith((".txt", ".prompts", *FILMS)) and " " not in prompt.strip():
             raise BadRequest(f"{prompt} is not a file: check the path")
         return [_Line(number=1, text=prompt, prompt=prompt)]
     path = Path(prompt)
@@ -156,6 +194,19 @@ def _print_fixed(lines: list[_Line], checked: dict[int, PromptCheck], out: Path 
         where = f"line {number}: " if len(lines) > 1 else ""
         if found.negative:
             typer.echo(f"{where}for --negative: {', '.join(found.negative)}", err=True)
+
+
+def _left(lines: list[_Line], checked: dict[int, PromptCheck], target: Target) -> dict[int, PromptCheck]:
+    """What is still to be found in the prompts mended; it is said on stderr, for only their author can mend it."""
+    from filmwright.direction.check.report import check_prompt
+
+    left = {number: check_prompt(found.fixed, target) for number, found in checked.items()}
+    for number, found in left.items():
+        where = f"line {number}: " if len(lines) > 1 else ""
+        for finding in found.findings:
+            option = f"; try {finding.option}" if finding.option else ""
+            typer.echo(f"{where}left: {finding.code}: {finding.why}{option}", err=True)
+    return left
 
 
 def _show(checked: dict[int, PromptCheck], refined: dict[int, PromptCheck]) -> None:

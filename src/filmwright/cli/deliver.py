@@ -16,6 +16,9 @@ __all__ = ["deliver", "poster", "sheet"]
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A clip or film file.", show_default=False)]
 NoSign = Annotated[bool, typer.Option("--no-sign", help="Do not sign the file with content credentials.")]
+Private = Annotated[
+    bool, typer.Option("--private", help="Sign without naming FILE, and so without its words.")
+]
 
 
 def deliver(
@@ -57,6 +60,7 @@ def deliver(
             metavar="LUFS", help="Bring the sound to this loudness: -16 for the web, -23 for broadcast."
         ),
     ] = None,
+    private: Private = False,
     no_sign: NoSign = False,
     as_json: options.Json = False,
 ) -> None:
@@ -67,6 +71,8 @@ def deliver(
         raise BadRequest(f"there is no delivery format {form!r}: take one of {', '.join(DELIVERIES)}")
     wanted_size = parse_size(size) if size else None
     wanted_fps = parse_fps(fps) if fps else None
+    if private and no_sign:
+        raise BadRequest("--private says how to sign, --no-sign not to: give one of them")
     check_file(file)
 
     from filmwright.engine.delivery import default_name, deliver_file
@@ -82,6 +88,7 @@ def deliver(
             hdr=Hdr() if hdr else None,
             loudness=loudness,
             sign=not no_sign,
+            private=private,
             on_event=drawing,
         )
     said = made.delivered
@@ -97,7 +104,7 @@ def deliver(
             "sound_seconds": said.sound_seconds,
             "loudness": said.loudness,
             "true_peak": said.true_peak,
-            "signed": vars(made.signed) if made.signed else None,
+            "signed": {**made.signed.plain(), "private": private} if made.signed else None,
             "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
         }
         typer.echo(json.dumps(content, ensure_ascii=False))

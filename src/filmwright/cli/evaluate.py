@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from filmwright.evaluation.prompts import PromptRecord
     from filmwright.evaluation.reader import Reader
     from filmwright.weights.backbone import Backbone
+    from filmwright.weights.card import ModelCard
 
     Frames = NDArray[np.uint8]
 
 __all__ = ["evaluate"]
+
+MAX_CLIPS = 10_000  # in a table; seeds of clips lie 100,000 apart
+PROMPTS = "prompts.json"  # as the suite calls it
 
 
 def evaluate(
@@ -54,24 +58,22 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of its path.")] = False,
 ) -> None:
     """Judge a model on held-out prompts, beside truth, VAE round trip, frozen clip, noise and shuffled prompts."""
-    from filmwright.engine.build_request import check_device
-    from filmwright.weights.card import load_card
+    from filmwright.cli.checks import check_folder, check_place, check_weights
+    from filmwright.media.files import check_output_folder, making, write_atomic
+    from filmwright.spec.extras import check_world
 
-    check_device(device)
-    card = load_card(model)
-    if card.part is None:
-        raise BadRequest(
-            f"model {model!r} was not trained on the simulated world: there is no truth to judge it by"
-        )
-    if count < 2 or min(vae_clips, image_clips, falls) < 0:
-        raise BadRequest(
-            f"{count} prompts are too few, or a count is negative: give --count 2 or more, others 0 or more"
-        )
-    if out.exists() and not out.is_dir():
-        raise BadRequest(f"--out {out} is a file: name a folder")
-
-    if reader is not None and not reader.is_dir():
-        raise BadRequest(f"--reader {reader} is not a folder: `filmwright train reader --out DIR` makes one")
+    card = check_bench(model, seed, steps, guidance)
+    assert card.part is not None
+    for option, asked in (("--vae-clips", vae_clips), ("--image-clips", image_clips), ("--falls", falls)):
+        if not 0 <= asked <= MAX_CLIPS:
+            raise BadRequest(f"{option} {asked} is out of range: it must be from 0 to {MAX_CLIPS}")
+    if not 2 <= count <= MAX_CLIPS:
+        raise BadRequest(f"{count} prompts are out of range: give --count 2 to {MAX_CLIPS}")
+    check_weights(weights)
+    check_folder("--reader", reader, "`filmwright train reader --out DIR` makes one")
+    check_output_folder(out)
+    check_world()
+    check_place(device)
 
     from filmwright.evaluation import prompts, suite
     from filmwright.evaluation.report import write_report
@@ -80,13 +82,13 @@ def evaluate(
     bench = Bench(
         model=model, weights=weights, reader=reader, steps=steps, guidance=guidance, seed=seed, device=device
     )
-    with bench.beside(counts) as probed:
-        makers = bench.makers()
+    with TemporaryDirectory(prefix="filmwright-") as scratch, bench.beside(counts, scratch) as probed:
+        makers = bench.makers(scratch)
         results = suite.evaluate(
             makers.from_words,
             bench.judge(),
             prompts.held_out_prompts(count, part=card.part, seed=seed),
-            out,
+            scratch,
             vae_round_trip=makers.round_trip,
             free_fall_records=prompts.free_fall_prompts(falls, part=card.part, seed=seed) if falls else (),
             seed=seed,
@@ -94,6 +96,7 @@ def evaluate(
             on_clip=lambda done, total: typer.echo(f"{done}/{total} prompts", err=True),
         )
         results.vae, results.i2v = probed()
+        asked_for = (Path(scratch) / PROMPTS).read_text(encoding="utf-8")
     results.settings = {
         "model": model,
         "weights": ", ".join(f"{net} {digest[:12]}" for net, digest in makers.backbone.hashes.items()),
@@ -103,8 +106,30 @@ def evaluate(
         "seed": str(seed),
     }
     results.commands = [shlex.join(["filmwright", *sys.argv[1:]])]
-    page = write_report(results, out)
+    with making(out):  # last of all: nothing lies there until the report does
+        write_atomic(out / PROMPTS, asked_for)
+        page = write_report(results, out)
     typer.echo(page.with_suffix(".json").read_text() if as_json else str(page))
+
+
+def check_bench(model: str, seed: int, steps: int | None, guidance: float | None) -> ModelCard:
+    """See that a model can be judged, and makes clips as asked, before anything is loaded; gives its card.
+
+    Raises:
+        BadRequest: it knows no truth, or cannot do it.
+    """
+    from filmwright.cli.checks import check_seed
+    from filmwright.engine.build_request import build_request
+    from filmwright.weights.card import load_card
+
+    check_seed(seed)
+    card = load_card(model)
+    if card.part is None:
+        raise BadRequest(
+            f"model {model!r} was not trained on the simulated world: there is no truth to judge it by"
+        )
+    build_request("a ball", model=model, seed=seed, steps=steps, guidance=guidance)
+    return card
 
 
 Probed = tuple["dict[str, Value]", "dict[str, dict[str, Value]]"]
@@ -131,12 +156,12 @@ class Bench:
     seed: int
     device: str
 
-    def makers(self) -> _Makers:
-        """The makers of clips, loaded."""
+    def makers(self, scratch: str) -> _Makers:
+        """The makers of clips, loaded; first pictures lie in a folder below `scratch`."""
         from filmwright.engine.pocket import backbone_for
 
         backbone = backbone_for(self.model, self.device, self.weights)
-        return _Makers(backbone, self.model, self.steps, self.guidance, self.seed, self.device)
+        return _Makers(backbone, self, Path(scratch) / "pictures")
 
     def judge(self) -> Reader:
         """The reader, loaded."""
@@ -145,12 +170,16 @@ class Bench:
 
         return Reader.load(self.reader or shipped("reader"), device=self.device)
 
-    def probe(self, counts: Counts) -> Probed:
-        """PSNR and SSIM of the VAE, and image to video."""
+    def probe(self, counts: Counts, scratch: str, threads: int | None = None) -> Probed:
+        """PSNR and SSIM of the VAE, and image to video; in a process of its own, on so many threads."""
+        import torch
+
         from filmwright.evaluation import probes, prompts
         from filmwright.weights.card import load_card
 
-        part, makers = load_card(self.model).part, self.makers()
+        if threads is not None:
+            torch.set_num_threads(threads)
+        part, makers = load_card(self.model).part, self.makers(scratch)
         assert part is not None
         vae: dict[str, Value] = {}
         i2v: dict[str, dict[str, Value]] = {}
@@ -165,34 +194,29 @@ class Bench:
         return vae, i2v
 
     @contextmanager
-    def beside(self, counts: Counts) -> Iterator[Callable[[], Probed]]:
+    def beside(self, counts: Counts, scratch: str) -> Iterator[Callable[[], Probed]]:
         """Within, the probes run on half of the cores in a process of their own, where there are cores for it."""
         import torch
 
+        from filmwright.cli.beside import beside
+
         cores = torch.get_num_threads()
         if self.device != "cpu" or cores < 2 or not (counts.vae or counts.images):
-            yield lambda: self.probe(counts)
+            yield lambda: self.probe(counts, scratch)
             return
         torch.set_num_threads(cores - cores // 2)
-        with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (cores // 2,)) as pool:
-            yield pool.submit(self.probe, counts).result
+        with beside(partial(self.probe, counts, scratch, cores // 2)) as probed:
+            yield probed
         torch.set_num_threads(cores)
 
 
+@dataclass(frozen=True, eq=False)
 class _Makers:
     """The engine as the callables that the suite asks for."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        model: str,
-        steps: int | None,
-        guidance: float | None,
-        seed: int,
-        device: str,
-    ) -> None:
-        self.backbone, self.model, self.steps, self.guidance = backbone, model, steps, guidance
-        self.seed, self.device = seed, device
+    backbone: Backbone
+    bench: Bench
+    pictures: Path
 
     def from_words(self, records: list[PromptRecord]) -> Iterator[Frames]:
         """One clip a prompt, seeds counting up."""
@@ -201,15 +225,13 @@ class _Makers:
 
     def from_image(self, records: list[PromptRecord], images: list[Frames]) -> Iterator[Frames]:
         """One clip a prompt and first picture."""
-        import tempfile
-
         from PIL import Image
 
-        with tempfile.TemporaryDirectory() as folder:
-            for index, (record, image) in enumerate(zip(records, images, strict=True)):
-                path = Path(folder) / f"{index}.png"
-                Image.fromarray(image).save(path)
-                yield self._make(record, index, path)
+        self.pictures.mkdir(exist_ok=True)
+        for index, (record, image) in enumerate(zip(records, images, strict=True)):
+            path = self.pictures / f"{index}.png"
+            Image.fromarray(image).save(path)
+            yield self._make(record, index, path)
 
     def round_trip(self, frames: Frames) -> Frames:
         """A clip through the VAE and back."""
@@ -230,13 +252,13 @@ class _Makers:
         script = record.script
         request = build_request(
             record.prompt,
-            model=self.model,
+            model=self.bench.model,
             size=(script.width, script.height),
             num_frames=script.num_frames,
             fps=script.fps,
-            seed=self.seed * 100_000 + index,
-            steps=self.steps,
-            guidance=self.guidance,
+            seed=self.bench.seed * 100_000 + index,
+            steps=self.bench.steps,
+            guidance=self.bench.guidance,
             image=image,
         )
-        return generate_clip(request, backbone=self.backbone, device=self.device).frames
+        return generate_clip(request, backbone=self.backbone, device=self.bench.device).frames

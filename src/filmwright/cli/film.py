@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,9 +30,11 @@ SAID = {
     "clean": "clean: it is in the store",
     "dirty": "dirty: it was built from other inputs",
     "missing": "missing: it was never built here",
-    "damaged": "gone: its inputs are the same, its result was swept or is damaged",
+    "swept": "swept: its inputs are the same, it would be made again",
+    "damaged": "damaged: its inputs are the same, it would be made again",
     "waits": "waits for another shot",
 }
+AGAIN = {"swept": "; was swept, made again", "damaged": "; is damaged, made again"}
 
 
 @film_app.command()
@@ -114,25 +117,40 @@ def plan(
     as_json: options.Json = False,
 ) -> None:
     """Say what a build would render, and what it needs; nothing is made."""
-    from filmwright.direction.build.forecast import forecast
+    from filmwright.direction.build.forecast import forecast, to_make
     from filmwright.direction.build.store import Store
     from filmwright.engine.build_request import check_device
 
     check_device(device)
     film = _open(file)
-    rows = forecast(film, Store(), only=only, device=device, memory=parse_memory(memory) if memory else None)
+    store = Store()
+    rows = forecast(film, store, only=only, device=device, memory=parse_memory(memory) if memory else None)
+    states = {state.name: state for state in to_make(film, store, only=only)}
     known = [row.seconds for row in rows if row.seconds is not None]
     total = sum(known) if len(known) == len(rows) else None
     peak = max((row.peak for row in rows), default=0)
     if as_json:
-        _print({"to_render": [row.plain() for row in rows], "seconds": total, "peak": peak})
+        _print(
+            {
+                "to_render": [row.plain() | {"state": states[row.name].state} for row in rows],
+                "to_make": [{"name": state.name, "state": state.state} for state in states.values()],
+                "seconds": total,
+                "peak": peak,
+            }
+        )
         return
     for row in rows:
         time = "time unknown" if row.seconds is None else say_seconds(row.seconds)
         what = f"{row.width}x{row.height}, {_many(row.num_frames, 'frame')}, {row.model}"
-        typer.echo(f"{row.name:<20} {what}, {say_bytes(row.peak)}, {time}")
+        again = AGAIN.get(states[row.name].state, "")
+        typer.echo(f"{row.name:<20} {what}, {say_bytes(row.peak)}, {time}{again}")
+    others = [state for state in states.values() if state.name not in {row.name for row in rows}]
+    for state in others:
+        typer.echo(f"{state.name:<20} made of what is rendered{AGAIN.get(state.state, '')}")
     if not rows:
-        typer.echo("nothing to render")
+        typer.echo(
+            f"nothing to render, {_many(len(others), 'result')} to make" if others else "nothing to render"
+        )
     else:
         time = "time unknown until the first is rendered" if total is None else f"about {say_seconds(total)}"
         typer.echo(f"{_many(len(rows), 'take')} to render, {time}, {say_bytes(peak)} at most")
@@ -190,12 +208,18 @@ def build(
 
 
 @film_app.command()
-def status(file: File = DEFAULT, as_json: options.Json = False) -> None:
+def status(
+    file: File = DEFAULT,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every byte of what is there, not size and time of change.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
     """Say of every take whether it is there."""
     from filmwright.direction.build.status import states
     from filmwright.direction.build.store import Store
 
-    found = states(_open(file), Store())
+    found = states(_open(file), Store(), thorough=verify)
     if as_json:
         _print({"results": [_plain(state) for state in found]})
         return
@@ -206,14 +230,31 @@ def status(file: File = DEFAULT, as_json: options.Json = False) -> None:
 
 
 @film_app.command()
-def explain(shot: ShotName, film: Film = DEFAULT, as_json: options.Json = False) -> None:
-    """Say which input makes a shot dirty: its old value and its new one."""
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[SHOT|FILE]", help="A shot's id or a deliverable; all if not given."),
+    ] = None,
+    film: Film = DEFAULT,
+    as_json: options.Json = False,
+) -> None:
+    """Say which input makes a shot or a deliverable dirty: its old value and its new one."""
     from filmwright.direction.build.status import explain as explained
+    from filmwright.direction.build.status import states
     from filmwright.direction.build.store import Store
 
     opened = _open(film)
-    _check_shot(opened, shot)
-    found = explained(opened, Store(), shot)
+    files = [output.path for output in opened.outputs]
+    if name is None or Path(name).absolute() in files or name in [path.name for path in files]:
+        found = tuple(
+            state
+            for state in states(opened, Store())
+            if name is None
+            or (state.shot is None and Path(state.name.removeprefix("-> ")).name == Path(name).name)
+        )
+    else:
+        _check_shot(opened, name, [path.name for path in files])
+        found = explained(opened, Store(), name)
     if as_json:
         _print({"results": [_plain(state) for state in found]})
         return
@@ -288,9 +329,15 @@ def sheet(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="PATH", help="PATH.png and PATH.html.")
     ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Sign the picture without words, models, seeds and shots.")
+    ] = False,
+    no_sign: Annotated[bool, typer.Option("--no-sign", help="Do not sign the picture.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write a contact sheet and a storyboard of the film."""
+    """Write a contact sheet and a storyboard of the film: its shots as it shows them, with their words."""
+    if private and no_sign:
+        raise BadRequest("--private says how to sign, --no-sign not to: give one of them")
     from filmwright.direction.build.store import Store
     from filmwright.media.files import check_output
 
@@ -299,9 +346,11 @@ def sheet(
     for suffix in (".png", ".html"):
         check_output(place.with_suffix(suffix))
 
+    from filmwright.direction.build.seal import seal_of
     from filmwright.direction.build.storyboard import write_sheet
 
-    written = write_sheet(opened, Store(), place)
+    seal = seal_of(opened, sign=not no_sign, private=private)
+    written = write_sheet(opened, Store(), place, seal)
     if as_json:
         _print({"files": [str(path) for path in written]})
     else:
@@ -312,19 +361,37 @@ def sheet(
 @film_app.command()
 def gc(
     keep: Annotated[str, typer.Option("--keep", metavar="20GB", help="What the store may hold.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Sweep the store: what was not used for longest goes first, until it is small enough."""
     from filmwright.direction.build.store import Store
 
     size = 0 if keep.strip() in {"0", "0GB", "0MB", "0B"} else parse_memory(keep)
-    swept = Store().gc(size)
+    swept = Store().gc(size, dry_run=dry_run)
     if as_json:
-        _print({"removed": swept.nodes, "freed": swept.freed, "kept": swept.kept})
-    else:
-        typer.echo(
-            f"{_many(swept.nodes, 'result')} removed, {say_bytes(swept.freed)} freed, {say_bytes(swept.kept)} kept"
+        gone = [{"names": [list(name) for name in item.names], "stage": item.stage, "freed": item.freed}
+                for item in swept.gone]  # fmt: skip
+        _print(
+            {
+                "removed": swept.nodes,
+                "freed": swept.freed,
+                "kept": swept.kept,
+                "dry_run": dry_run,
+                "gone": gone,
+            }
         )
+        return
+    for item in swept.gone if dry_run else ():
+        said = (
+            ", ".join(f"{name} of {film}" for film, name in item.names)
+            or f"{item.stage}, of no film as it is now"
+        )
+        typer.echo(f"{said}: {say_bytes(item.freed)}")
+    done = ("would be removed", "would be freed") if dry_run else ("removed", "freed")
+    typer.echo(
+        f"{_many(swept.nodes, 'result')} {done[0]}, {say_bytes(swept.freed)} {done[1]}, {say_bytes(swept.kept)} kept"
+    )
 
 
 def _open(path: Path) -> OpenFilm:
@@ -333,10 +400,11 @@ def _open(path: Path) -> OpenFilm:
     return open_film(path)
 
 
-def _check_shot(film: OpenFilm, shot: str) -> None:
+def _check_shot(film: OpenFilm, shot: str, others: Sequence[str] = ()) -> None:
     names = [other.id for other in film.film.shots]
     if shot not in names:
-        raise BadRequest(f"there is no shot {shot!r}: there is {', '.join(names)}")
+        more = f"; deliverables are {', '.join(others)}" if others else ""
+        raise BadRequest(f"there is no shot {shot!r}: there is {', '.join(names)}{more}")
 
 
 def _plain(state: State) -> dict[str, Any]:

@@ -103,7 +103,12 @@ def import_film(
         told = {"film": str(film), "written": not dry_run and bool(taken.found.changes), "left": taken.left,
                 "changes": [change.plain() for change in taken.found.changes], "rerender": dict(taken.rerender),
                 "notes": came.notes}  # fmt: skip
+        if taken.refusal:
+            refused = {"code": BadRequest.code, "message": taken.refusal}
+            told |= {"written": False, "error": refused}
         typer.echo(json.dumps(told, ensure_ascii=False))
+        if taken.refusal:
+            raise typer.Exit(BadRequest.exit_code)
         return
     for note in came.notes:
         typer.echo(f"read: {note}", err=True)
@@ -111,6 +116,8 @@ def import_film(
         typer.echo(f"{change.kind:<11}{change.sentence}")
     for line in taken.left:
         typer.echo(f"not taken over: {line}", err=True)
+    if taken.refusal:
+        raise BadRequest(taken.refusal)
     if not taken.found.changes:
         typer.echo("nothing changed")
     elif dry_run:

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 
 from filmwright.cli.check import check
 from filmwright.cli.deliver import deliver, poster, sheet
+from filmwright.cli.entry import EXIT_CANCELLED, SAID, STOPPING
 from filmwright.cli.evaluate import evaluate
 from filmwright.cli.film_exchange import film_app
 from filmwright.cli.generate import generate
@@ -35,7 +36,6 @@ from filmwright.version import VERSION
 
 __all__ = ["app", "hasten", "main", "run"]
 
-EXIT_CANCELLED = 130  # 128 + SIGINT, as shells count
 EXIT_PIPE = 141  # 128 + SIGPIPE
 GARBAGE = 100_000  # objects between two searches for cycles: the default of 700 costs a fifth of an import
 
@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is silent
         return EXIT_PIPE
     if code == EXIT_CANCELLED:
-        return _report(Cancelled.code, "cancelled; nothing half written is left", code, as_json=as_json)
+        return _report(Cancelled.code, SAID, code, as_json=as_json)
     return code if isinstance(code, int) else 0
 
 
@@ -115,19 +115,54 @@ def _report(code: str, message: str, exit_code: int, *, as_json: bool) -> int:
     return exit_code
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def hasten() -> None:
     """A command is a short process: what is imported for it is not searched for cycles again and again."""
     gc.set_threshold(GARBAGE)
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """The command of this process, to its exit; see `cli.entry`."""
     hasten()
-    signal.signal(signal.SIGTERM, _terminate)  # a polite kill cleans up like Ctrl-C
-    code = run(sys.argv[1:])
+    stop = _Stop()
+    try:
+        _on_signal(stop)  # a polite kill cleans up like Ctrl-C
+        code = run(sys.argv[1:])
+        _end_with(code)
+    except KeyboardInterrupt:  # as `run` began or ended
+        code = _report(Cancelled.code, SAID, EXIT_CANCELLED, as_json="--json" in sys.argv)
+    except Exception:
+        if not stop.asked:
+            raise
+        code = _report(Cancelled.code, SAID, EXIT_CANCELLED, as_json="--json" in sys.argv)
     gc.freeze()  # the process ends: looking for cycles would only take time
     sys.exit(code)
+
+
+class _Stop:
+    """Ends the command by an exception; code in C may turn that into another one, so `asked` says that it came."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> NoReturn:
+        self.asked = True
+        raise _Stopped
+
+
+class _Stopped(KeyboardInterrupt):
+    """A KeyboardInterrupt proper that passes an `exec`, as of a dataclass, makes Python end by SIGINT, not by 130."""
+
+
+def _end_with(code: int) -> None:
+    """All is done, and said by `typer.echo`, which flushes: from here on a signal only ends the process sooner."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        os._exit(code)
+
+    _on_signal(leave)
+
+
+def _on_signal(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
+    for kind in STOPPING:
+        if signal.getsignal(kind) is not signal.SIG_IGN:
+            signal.signal(kind, handler)

@@ -18,10 +18,11 @@ from filmwright.spec.plan import say_bytes
 if TYPE_CHECKING:
     import rich.progress
 
+    from filmwright.weights.card import ModelCard
     from filmwright.weights.hub import HubFile, HubListing
     from filmwright.weights.places import Place
 
-__all__ = ["add", "pull", "remove"]
+__all__ = ["add", "pull", "remove", "unpinned"]
 
 LINE_EVERY = 10.0  # seconds, where there is no terminal to draw on
 
@@ -147,9 +148,18 @@ def pull(
 
 
 def _what(listing: HubListing, there: int, *, pinned: bool) -> str:
-    commit = f"commit {listing.revision[:12]}" if pinned else f"commit {listing.revision}, no other is pinned"
+    commit = f"commit {listing.revision[:12]}"
+    if not pinned:
+        commit = f"commit {listing.revision} of main as it is now, for no commit is pinned"
     kept = f", {say_bytes(there)} of it here already" if there else ""
     return f"pulling {listing.hub} at {commit}: {len(listing.files)} files, {say_bytes(listing.bytes)}{kept}"
+
+
+def unpinned(card: ModelCard) -> str:
+    """What is taken of a model whose card names no commit."""
+    if card.hub_lora is not None:
+        return "no commit, nor which LoRA files: those that you choose there, hashed when they are added"
+    return "no commit: main as it is when first pulled, and there it stays; another machine may find another"
 
 
 class _Pulling(Bar):

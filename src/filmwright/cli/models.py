@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from inspect import unwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from filmwright.cli import options
-from filmwright.cli.model_files import add, pull, remove
+from filmwright.cli.model_files import add, pull, remove, unpinned
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.plan import say_bytes
 
 if TYPE_CHECKING:
+    from filmwright.spec.request import Request
     from filmwright.weights.card import ModelCard
     from filmwright.weights.places import Place
 
@@ -85,14 +88,12 @@ def _weights_lines(card: ModelCard, place: Place | None) -> list[str]:
 
     if card.hub is None:
         return ["  weights   here: they come with the package"]
-    commit = (
-        f"commit {card.revision[:12]}"
-        if card.revision
-        else "no commit pinned: main, as the first pull finds it"
-    )
-    size = f", {say_bytes(card.bytes)}" if card.bytes else ""
+    commit = f", commit {card.revision[:12]}" if card.revision else ""
+    size = f", {say_bytes(card.bytes)}" if card.bytes else ", size not known before a pull"
     over = f", as LoRA over {card.base} in {card.hub_lora}" if card.hub_lora else ""
-    lines = [f"  hub       {card.hub}{over}, {commit}{size}"]
+    lines = [f"  hub       {card.hub}{over}{commit}{size}"]
+    if card.revision is None:
+        lines.append(f"  pinned    {unpinned(card)}")
     if place is None:
         how = f"filmwright models pull {card.name}" if card.hub_lora is None else over_its_base(card)
         return [*lines, f"  weights   not here: {how}"]
@@ -107,18 +108,25 @@ def lines_of(card: ModelCard) -> list[str]:
     sizes = ", ".join(f"{width}x{height}" for width, height in card.native_sizes)
     low, high = card.min_frames / card.fps, card.max_frames / card.fps
     guidance = f"{card.guidance:g}" + (
-        "" if card.guidance_low is None else f", {card.guidance_low:g} for detail"
+        "" if card.guidance_low is None else f", {card.guidance_low:g} of the second expert"
     )
+    any_sides = f"any sides of {card.min_side} to {card.max_side} in steps of {card.side_multiple}"
+    own = f"{card.num_frames} frames at {card.fps} fps, {card.num_frames / card.fps:.2f} s, by default"
+    bounds = f"{card.min_frames} to {card.max_frames}, {low:.2f} to {high:.2f} s"
     lines = [
         f"{card.name}: {card.summary}",
         f"  licence   {card.licence}" + (f": {card.permits}" if card.permits else ""),
-        f"  sizes     {sizes}; any sides of {card.min_side} to {card.max_side} in steps of {card.side_multiple}",
-        *([] if card.permits is None else [f"  licence   {card.permits}"]),
-        f"  length    {low:.2f} to {high:.2f} s, {card.max_frames} frames at {card.fps} fps",
+        f"  sizes     {sizes}; {'no others' if card.only_native else any_sides}; {said_size(card)} by default",
+        f"  length    {own}" + ("; no other" if low == high else f"; {bounds}"),
         f"  samplers  {', '.join(card.samplers)}; {card.sampler} by default",
         f"  steps     {card.steps}; guidance {guidance}"
         + (": distilled, takes no other" if card.levels else ""),
+        f"  shift     {_said_shift(card)}",
     ]
+    if card.boundary is not None:
+        lines.append(f"  boundary  {card.boundary:g}: the second expert has the noise levels below it")
+    if card.takes_negative and not card.levels:
+        lines.append(f"  negative  {card.negative or 'none'}")
     if card.chunk is not None and card.window is not None:
         lines.append(
             f"  chunks    {card.chunk} latent frames at a time, each sees {card.window} with itself; "
@@ -132,6 +140,18 @@ def lines_of(card: ModelCard) -> list[str]:
     if card.part is not None:
         lines.append(f"  trained on the part {card.part!r} of the world")
     return lines
+
+
+def said_size(card: ModelCard) -> str:
+    """The size that a model makes if nobody asks for another."""
+    width, height = card.native_sizes[0]
+    return f"{width}x{height}"
+
+
+def _said_shift(card: ModelCard) -> str:
+    if card.shift is not None:
+        return f"{card.shift:g}{': distilled, takes no other' if card.levels else ''}"
+    return "after the number of latents" if card.family == "pocket" else "its sampler's own; takes no other"
 
 
 @models_app.command("pick")
@@ -156,10 +176,11 @@ def pick(
     check_device(device)
     budget = parse_memory(memory) if memory else None
     here = {"pocket", *places()}
+    build: Callable[..., Request] = unwrap(build_request)  # whose refusals name no other models
     requests, refused = {}, {}
     for name in CARDS:
         try:
-            requests[name] = build_request(
+            requests[name] = build(
                 "a clip" if load_card(name).takes_words else None, model=name, size=size, aspect=aspect,
                 seconds=seconds, image=image, last_image=last_image, camera=camera, seed=0,
             )  # fmt: skip
@@ -182,7 +203,9 @@ def pick(
             refused[name] = str(error)
     order = sorted(plans, key=lambda name: plans[name].seconds or 0.0)
     if as_json:
-        rows = [{"name": name, "here": name in here, **plans[name].plain()} for name in order]
+        rows = [
+            {"name": name, "here": name in here, **licence(name), **plans[name].plain()} for name in order
+        ]
         typer.echo(json.dumps({"models": rows, "refused": refused}, ensure_ascii=False))
         return
     for name in order:
@@ -190,6 +213,18 @@ def pick(
         where = "here" if name in here else "not here"
         time = "" if plan.seconds is None else say_seconds(plan.seconds)
         what = f"{request.width}x{request.height}, {request.num_frames} frames, {request.steps} steps"
-        typer.echo(f"{name:<27}{where:<10}{say_bytes(plan.peak):>8} {time:>8}  {what}; {plan.strategy.said}")
+        card = load_card(name)
+        terms = card.licence + (", non-commercial" if card.non_commercial else "")
+        typer.echo(
+            f"{name:<27}{where:<10}{say_bytes(plan.peak):>8} {time:>8}  {terms:<33}  {what}; {plan.strategy.said}"
+        )
     for name, why in refused.items():
         typer.echo(f"{name:<27}no: {why}")
+
+
+def licence(name: str) -> dict[str, str | bool | None]:
+    """What a model's licence is called and allows."""
+    from filmwright.weights.card import load_card
+
+    card = load_card(name)
+    return {"licence": card.licence, "permits": card.permits, "non_commercial": card.non_commercial}

@@ -34,6 +34,8 @@ def plan(
     attention: options.Attention = None,
     cuda_graphs: options.CudaGraphs = None,
     guidance_down_to: options.GuidanceDownTo = None,
+    shift: options.Shift = None,
+    merge_lora: options.MergeLora = None,
     model: options.Model = None,
     weights: options.Weights = None,
     device: options.Device = None,
@@ -65,6 +67,8 @@ def plan(
         attention=attention,
         cuda_graphs=cuda_graphs,
         guidance_down_to=guidance_down_to,
+        shift=shift,
+        merge_lora=merge_lora,
         base=read_sidecar(again).request if again else None,
     )
 

@@ -83,9 +83,15 @@ def post(
     lut: Annotated[
         Path | None, typer.Option("--lut", metavar="X.cube", help="A table of colours, after the CDL.")
     ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Sign without naming IN, and so without its words.")
+    ] = False,
+    no_sign: Annotated[
+        bool, typer.Option("--no-sign", help="Do not sign the file with content credentials.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a clip steadier, cleaner, of another size, rate or colour.
+    """Make a clip steadier, cleaner, of another size, rate or colour, with its credentials kept.
 
     In this order, whatever the order of the options: deflicker, denoise, stabilise, fps, resize, cdl and lut.
     """
@@ -117,14 +123,16 @@ def post(
         stages.append(GradeStage(grade=_grade(cdl, lut)))
     if not stages:
         raise BadRequest("nothing is asked for: add a stage, such as --stabilise; --help lists them")
+    if private and no_sign:
+        raise BadRequest("--private says how to sign, --no-sign not to: give one of them")
     if not clip.is_file():
         raise BadRequest(f"cannot read {clip}: there is no such file; check the path")
     check_output(out, suffixes=(".mp4",))
 
-    from filmwright.media.post.files import post_file
+    from filmwright.engine.delivery import post_clip
 
     with Drawing(quiet=as_json) as drawing:
-        done = post_file(clip, out, stages, on_event=drawing)
+        done, signed = post_clip(clip, out, stages, sign=not no_sign, private=private, on_event=drawing)
     shape = done.shape
     seconds = float(shape.num_frames / shape.fps)
     if as_json:
@@ -137,12 +145,14 @@ def post(
             "height": shape.height,
             "seconds": seconds,
             "sound": done.sound,
+            "signed": {**signed.plain(), "private": private} if signed else None,
+            "warnings": [{"code": warned.code, "message": warned.message} for warned in drawing.warnings],
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
     said = ", ".join(stage.name for stage in stages)
     frames = f"{shape.num_frames} frames of {shape.width}x{shape.height}, {seconds:.2f} s"
-    typer.echo(f"{out}: {frames}, {SOUND[done.sound]}; {said}")
+    typer.echo(f"{out}: {frames}, {SOUND[done.sound]}; {said}; {'signed' if signed else 'not signed'}")
 
 
 def parse_cdl(text: str) -> Grade:

@@ -61,6 +61,8 @@ class Bar(ABC):
     def _start(self, said: str, total: float, completed: int = 0) -> None:
         if self.quiet or not sys.stderr.isatty():
             return
+        if self._bar is not None:
+            self._bar.stop()  # the work begins anew
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 

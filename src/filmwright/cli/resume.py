@@ -36,9 +36,11 @@ def resume(
     as_json: options.Json = False,
 ) -> None:
     """Finish a clip whose run was stopped or died."""
-    from filmwright.engine.build_request import check_device
+    from filmwright.engine.credentials import inputs_of
+    from filmwright.engine.early import check_device, check_start
     from filmwright.engine.runs import pick_run, unfinished
     from filmwright.engine.sidecar import sidecar_path
+    from filmwright.media.beside import check_beside
     from filmwright.media.files import check_output
 
     check_device(device)
@@ -53,6 +55,9 @@ def resume(
         return
     check_output(path, suffixes=(".mp4",))
     check_output(sidecar_path(path))
+    check_beside(path, inputs_of(run.record.request))
+    place = device or run.record.device
+    check_start(run.record.request, device=place, weights=run.record.weights_folder, sign=run.record.sign)
 
     from filmwright.engine.devices import pick_device
     from filmwright.engine.generate import generate_file
@@ -64,7 +69,7 @@ def resume(
             run.record.request,
             path,
             on_event=drawing,
-            device=pick_device(device or run.record.device),
+            device=pick_device(place),
             weights=run.record.weights_folder,
             sign=run.record.sign,
             private=run.record.private,

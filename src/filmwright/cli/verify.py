@@ -1,8 +1,9 @@
-"""`filmwright verify`: is a file as it was signed, by whom, and from which words."""
+"""`filmwright verify`: is a file, or each picture of a folder, as it was signed, by whom, and from which words."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from filmwright.cli import options
 
 if TYPE_CHECKING:
-    from filmwright.provenance.verdict import Made
+    from filmwright.provenance.verdict import Made, Verdict
 
 __all__ = ["tree", "verify"]
 
@@ -20,7 +21,10 @@ NOT_VALID = 1
 
 def verify(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="MP4, MOV, PNG, JPEG or WAVE.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="MP4, MOV, PNG, JPEG or WAVE, or a folder of pictures.", show_default=False
+        ),
     ],
     trust: Annotated[
         list[Path] | None,
@@ -30,11 +34,15 @@ def verify(
 ) -> None:
     """Say whether a file is as it was signed, who signed it, and which words it came from.
 
-    Exit code 0: valid, and signed by an authority that is known here. 1: anything else that could be found out
-    (an unknown signer, expired, tampered, stripped, never signed). 2: the file cannot be read.
+    Exit code 0: valid, and signed by an authority that is known here; of a folder, each picture. 1: anything else that
+    could be found out (an unknown signer, expired, tampered, made from what was tampered with, stripped, never signed).
+    2: the file cannot be read.
     """
-    from filmwright.provenance.verdict import verify_file
+    from filmwright.provenance.verdict import verify_file, verify_folder
 
+    if file.is_dir():
+        _tell_folder(file, verify_folder(file, trust=trust or ()), as_json=as_json)
+        return
     verdict = verify_file(file, trust=trust or ())
     if as_json:
         typer.echo(json.dumps(verdict.plain(), ensure_ascii=False))
@@ -44,6 +52,29 @@ def verify(
             for line in tree(verdict.made):
                 typer.echo(line)
     if not verdict.is_valid:
+        raise typer.Exit(NOT_VALID)
+
+
+def _tell_folder(folder: Path, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+    """How many pictures are valid, and which are not."""
+    others = [verdict for verdict in verdicts if not verdict.is_valid]
+    valid = len(verdicts) - len(others)
+    if as_json:
+        told = {
+            "path": str(folder),
+            "valid": not others,
+            "num_files": len(verdicts),
+            "num_valid": valid,
+            "not_valid": [verdict.plain() for verdict in others],
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False))
+    else:
+        for verdict in others:
+            typer.echo(f"{verdict.path}: {verdict.state}: {verdict.said}")
+        signers = ", ".join(dict.fromkeys(verdict.signer for verdict in verdicts if verdict.is_valid))
+        by = f", signed by {signers}" if signers else ""
+        typer.echo(f"{folder}: {valid} of {len(verdicts)} files valid{by}")
+    if others:
         raise typer.Exit(NOT_VALID)
 
 

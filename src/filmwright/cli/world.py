@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filmwright.cli.checks import check_from_one, check_place, check_seed
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.vocabulary import PARTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Frames = NDArray[np.uint8]
 
 __all__ = ["world_app"]
 
 FRAMES_SHOWN = 6  # of a clip on the contact sheet
+SHOWN_SIDE = 320  # pixels of a frame on it, at most
 SPLITS = ("train", "validation", "held_out")
+MIN_SIDE, MAX_SIDE = 16, 1024  # pixels
+MAX_FRAMES = 257
+MAX_PIXELS = 64_000_000  # of all frames of a clip, whose truth takes 30 bytes for each
+MAX_SAMPLE = 256  # clips on one sheet
+MAX_CLIPS = 100_000  # of a seed, whose clips would run into those of the next one
+MAX_WORKERS = 256
 
 world_app = typer.Typer(no_args_is_help=True, help="The simulated world that the pocket model learns from.")
 
@@ -25,20 +39,17 @@ PartName = Annotated[str, typer.Option("--part", help="Of the world: solo, duo o
 Device = Annotated[str, typer.Option("--device", help="Renders: cpu, cuda or cuda:0.")]
 
 
-def check_world(count: int, seed: int, part: str, out: Path) -> None:
-    """Refuse what the world cannot do, before anything is loaded.
+def check_clips(count: int, most: int, seed: int, part: str) -> None:
+    """Refuse clips that the world does not have, before anything is loaded.
 
     Raises:
-        BadRequest: no clips, a negative seed, an unknown part, or an output folder that is a file.
+        BadRequest: no clips or too many, a seed out of range, or an unknown part.
     """
-    if count < 1:
-        raise BadRequest(f"{count} clips cannot be made: --count must be at least 1")
-    if seed < 0:
-        raise BadRequest(f"seed {seed} is out of range: it must be 0 or more")
+    if not 1 <= count <= most:
+        raise BadRequest(f"{count} clips are out of range: --count takes 1 to {most}")
+    check_seed(seed)
     if part not in PARTS:
         raise BadRequest(f"unknown part {part!r}: the parts of the world are {', '.join(PARTS)}")
-    if out.exists() and not out.is_dir():
-        raise BadRequest(f"--out {out} is a file: name a folder")
 
 
 @world_app.command("sample")
@@ -52,8 +63,13 @@ def sample(
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as JSON.")] = False,
 ) -> None:
     """Write clips (.mp4) with their truth (.npz, .json) and a contact sheet, to look at."""
-    check_world(count, seed, part, out)
+    from filmwright.media.files import check_output_folder, making
+    from filmwright.spec.extras import check_world
+
+    check_clips(count, MAX_SAMPLE, seed, part)
     width, height = world_size(size, frames)
+    check_output_folder(out)
+    check_world()
 
     from filmwright.media.sheet import contact_sheet, save_png_atomic
     from filmwright.media.video import VideoWriter
@@ -66,25 +82,26 @@ def sample(
         with VideoWriter(path, width, height, clip.take.script.fps) as video:
             video.write(clip.rendered.frames)
         videos.append(path)
-        clips.append(clip.rendered.frames)
+        clips.append(shown(clip.rendered.frames))
         labels.append(describe(clip))
 
     def progress(done: int, total: int) -> None:
         typer.echo(f"{done}/{total} clips", err=True)
 
-    written = write_sample(
-        out,
-        count,
-        seed,
-        part,
-        on_progress=progress,
-        on_clip=film,
-        width=width,
-        height=height,
-        num_frames=frames,
-    )
-    sheet = out / "sheet.png"
-    save_png_atomic(contact_sheet(clips, labels, columns=1, frames_per_clip=FRAMES_SHOWN), sheet)
+    with making(out):
+        written = write_sample(
+            out,
+            count,
+            seed,
+            part,
+            on_progress=progress,
+            on_clip=film,
+            width=width,
+            height=height,
+            num_frames=frames,
+        )
+        sheet = out / "sheet.png"
+        save_png_atomic(contact_sheet(clips, labels, columns=1, frames_per_clip=FRAMES_SHOWN), sheet)
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in [*written, sheet, *videos]]}))
     else:
@@ -104,12 +121,17 @@ def shards(
     device: Device = "cpu",
 ) -> None:
     """Render clips with captions and truth into shards to train on; shards already there are kept."""
-    check_world(count, seed, part, out)
+    from filmwright.media.files import check_output_folder
+    from filmwright.spec.extras import check_world
+
+    check_clips(count, MAX_CLIPS, seed, part)
     if split not in SPLITS:
         raise BadRequest(f"unknown split {split!r}: {', '.join(SPLITS)}")
-    if workers < 1:
-        raise BadRequest(f"{workers} workers cannot work: --workers must be at least 1")
+    check_from_one("--workers", workers, MAX_WORKERS)
     width, height = world_size(size, frames)
+    check_output_folder(out)
+    check_world()
+    check_place(device)
 
     from filmwright.data.shards import write_shards
 
@@ -130,16 +152,42 @@ def shards(
 
 
 def world_size(size: str, num_frames: int) -> tuple[int, int]:
-    """Text such as "256x160" as pixels that the VAE can encode.
+    """Text such as "256x160" as pixels that the world draws and the VAE can encode.
 
     Raises:
-        BadRequest: not of that form, or not what 16x16x4 divides.
+        BadRequest: not of that form, beyond the limits, or not what 16x16x4 divides.
     """
     from filmwright.engine.build_request import parse_size
-    from filmwright.spec.shapes import VideoShape
+    from filmwright.spec.shapes import SPATIAL_FACTOR, VideoShape
 
-    width, height = parse_size(size)
-    if min(width, height, num_frames) < 1:
-        raise BadRequest(f"{size} with {num_frames} frames is impossible: all three must be positive")
+    sides = width, height = parse_size(size)
+    if any(not MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise BadRequest(
+            f"size {width}x{height} is out of range: the world is drawn with sides of {MIN_SIDE} to {MAX_SIDE} pixels"
+        )
+    if width % SPATIAL_FACTOR or height % SPATIAL_FACTOR:
+        near = "x".join(str(max(round(side / SPATIAL_FACTOR), 1) * SPATIAL_FACTOR) for side in sides)
+        raise BadRequest(f"size {width}x{height} does not divide by {SPATIAL_FACTOR}: the nearest is {near}")
+    if not 1 <= num_frames <= MAX_FRAMES:
+        raise BadRequest(f"{num_frames} frames are out of range: --frames takes 1 to {MAX_FRAMES}, 4k+1")
     VideoShape(width=width, height=height, num_frames=num_frames, fps=1).latent(channels=1)
+    if width * height * num_frames > MAX_PIXELS:
+        most = (MAX_PIXELS // (width * height) - 1) // 4 * 4 + 1
+        raise BadRequest(
+            f"{num_frames} frames of {width}x{height} are too many: a clip of that size takes up to {most}"
+        )
     return width, height
+
+
+def shown(frames: Frames) -> Frames:
+    """The frames of a clip [T,H,W,3] that the contact sheet shows, shrunk to what a strip has room for."""
+    import numpy as np
+    from PIL import Image
+
+    at = np.linspace(0, len(frames) - 1, min(FRAMES_SHOWN, len(frames))).round().astype(int)
+    some: Frames = frames[at]
+    scale = SHOWN_SIDE / max(some.shape[1:3])
+    if scale >= 1:
+        return some
+    height, width = (max(round(side * scale), 1) for side in some.shape[1:3])
+    return np.stack([np.asarray(Image.fromarray(frame).resize((width, height))) for frame in some])

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from filmwright.data.children import deaf_children
+from filmwright.media.files import is_left_over, making, replacing, write_atomic
 from filmwright.spec.errors import BadRequest
+from filmwright.spec.extras import check_world
 from filmwright.world.scene import CameraPose, Script
 
 __all__ = ["ClipRecord", "Shards", "write_shards"]
@@ -106,39 +110,54 @@ def write_shards(
     workers: int = 1,
     clips_per_shard: int = 64,
     device: str = "cpu",
+    compiled: bool | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Renders `count` clips from `seed` on into `out`; shards already there are kept. Returns how many clips are there.
 
     Training and validation shards leave out held-out combinations; `held_out` shards hold nothing else.
+    `compiled` as in `world.render.render`.
 
     Raises:
-        BadRequest: unknown split, or a count that is not positive.
+        BadRequest: unknown split, a count that is not positive, or MuJoCo is not installed.
+        MediaError: the folder cannot be written.
     """
     if split not in ("train", "validation", "held_out"):
         raise BadRequest(f"unknown split {split!r}: train, validation or held_out")
     if count < 1:
         raise BadRequest(f"{count} clips cannot be written: --count must be at least 1")
-    out.mkdir(parents=True, exist_ok=True)
+    check_world()
     shape = {"width": width, "height": height, "num_frames": num_frames, "fps": fps}
     jobs = []
     for first in range(0, count, clips_per_shard):
         n = min(clips_per_shard, count - first)
-        jobs.append((out, first // clips_per_shard, n, seed, first, part, split, shape, device))
+        jobs.append((out, first // clips_per_shard, n, seed, first, part, split, shape, device, compiled))
     done = 0
-    if workers <= 1:
-        results: Iterator[int] = map(_write_shard, jobs)
-        for n in results:
-            done += n
-            if on_progress:
-                on_progress(done, count)
-        return done
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
-        for n in pool.imap_unordered(_write_shard, jobs):
+    with making(out), _mapping(workers, out) as mapped:
+        for n in mapped(_write_shard, jobs):
             done += n
             if on_progress:
                 on_progress(done, count)
     return done
+
+
+Map = Callable[[Callable[[Any], int], list[Any]], Iterable[int]]
+
+
+@contextmanager
+def _mapping(workers: int, out: Path) -> Iterator[Map]:
+    """What maps jobs: here, or in processes of their own, which end with the block and leave nothing half written."""
+    if workers <= 1:
+        yield map
+        return
+    try:
+        with deaf_children():
+            pool = multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread)
+        with pool:
+            yield pool.imap_unordered
+    finally:
+        for path in filter(is_left_over, out.iterdir()):
+            path.unlink(missing_ok=True)
 
 
 def seeds(
@@ -162,51 +181,50 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], str]) -> int:
+def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], str, bool | None]) -> int:
     from filmwright.world.captions import captions_for
     from filmwright.world.physics import simulate
     from filmwright.world.points import follow
     from filmwright.world.render import render
 
-    out, shard, n, seed, first, part, split, shape, device = job
+    out, shard, n, seed, first, part, split, shape, device, compiled = job
     target = out / f"clips-{shard:05d}.jsonl"
     if target.exists():
         return len(target.read_text().splitlines())
-    frames: list[NDArray[np.uint8]] = []
     truth: dict[str, list[NDArray[Any]]] = {
         k: [] for k in ("boxes", "tracks", "seen", "eye", "rotation", "fov")
     }
     lines: list[str] = []
-    for clip_seed, script in seeds(seed, first, part, split, shape):
-        take = simulate(script)
-        rendered = render(take.stage, script.width, script.height, device=device)
-        frames.append(rendered.frames)
-        truth["boxes"].append(boxes(np.isin(rendered.ids, np.flatnonzero(take.subject == 0) + 1)))
-        rng = np.random.default_rng((clip_seed, TRACKS))
-        points, seen = follow(take.stage, rendered.primitive, rendered.depth, rng, count=TRACKS)
-        truth["tracks"].append(points)
-        truth["seen"].append(seen)
-        camera = take.stage.camera
-        for key, value in (("eye", camera.eye), ("rotation", camera.rotation), ("fov", camera.fov)):
-            truth[key].append(value)
-        log = [asdict(h) for h in take.log]
-        captions = captions_for(script, take.log, count=CAPTIONS, seed=clip_seed)
-        record = {
-            "seed": clip_seed,
-            "split": split,
-            "script": asdict(script),
-            "captions": captions,
-            "log": log,
-        }
-        lines.append(json.dumps(record))
-        if len(lines) == n:
-            break
-    _save(out / f"frames-{shard:05d}.npy", lambda path: np.save(path, np.stack(frames)))
-    _save(
-        out / f"truth-{shard:05d}.npz",
-        lambda path: np.savez(path, allow_pickle=False, **{k: np.stack(v) for k, v in truth.items()}),
-    )
-    _save(target, lambda path: path.write_text("\n".join(lines) + "\n"))
+    size = (n, shape["num_frames"], shape["height"], shape["width"], 3)
+    with replacing(out / f"frames-{shard:05d}.npy") as aside, aside.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": size})
+        for clip_seed, script in seeds(seed, first, part, split, shape):
+            take = simulate(script)
+            rendered = render(take.stage, script.width, script.height, device=device, compiled=compiled)
+            file.write(rendered.frames.tobytes())  # clip by clip: a shard may be larger than memory
+            truth["boxes"].append(boxes(np.isin(rendered.ids, np.flatnonzero(take.subject == 0) + 1)))
+            rng = np.random.default_rng((clip_seed, TRACKS))
+            points, seen = follow(take.stage, rendered.primitive, rendered.depth, rng, count=TRACKS)
+            truth["tracks"].append(points)
+            truth["seen"].append(seen)
+            camera = take.stage.camera
+            for key, value in (("eye", camera.eye), ("rotation", camera.rotation), ("fov", camera.fov)):
+                truth[key].append(value)
+            log = [asdict(h) for h in take.log]
+            captions = captions_for(script, take.log, count=CAPTIONS, seed=clip_seed)
+            record = {
+                "seed": clip_seed,
+                "split": split,
+                "script": asdict(script),
+                "captions": captions,
+                "log": log,
+            }
+            lines.append(json.dumps(record))
+            if len(lines) == n:
+                break
+    with replacing(out / f"truth-{shard:05d}.npz") as aside:
+        np.savez(aside, allow_pickle=False, **{k: np.stack(v) for k, v in truth.items()})
+    write_atomic(target, "\n".join(lines) + "\n")
     return n
 
 
@@ -219,10 +237,3 @@ def boxes(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         if len(xs):
             result[i] = xs.min() / w, ys.min() / h, (xs.max() + 1) / w, (ys.max() + 1) / h
     return result
-
-
-def _save(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes aside and renames."""
-    aside = path.with_name(f".aside-{path.name}")
-    write(aside)
-    aside.replace(path)

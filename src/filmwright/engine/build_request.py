@@ -17,13 +17,24 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from filmwright.engine.check_controls import check_controls, check_name
-from filmwright.engine.check_shape import check_frames, check_rate, check_size, frames_for
+from filmwright.engine.check_sampling import check_sampling
+from filmwright.engine.check_shape import (
+    check_frames,
+    check_rate,
+    check_size,
+    frames_for,
+    native_size_for,
+    size_for_aspect,
+)
 from filmwright.engine.distilled import check_distilled
+from filmwright.engine.early import check_device
+from filmwright.engine.options import check_kinds
+from filmwright.engine.other_models import naming_others
 from filmwright.media.files import digest_file
-from filmwright.media.image import check_image
+from filmwright.media.image import check_image, upright_size
 from filmwright.spec.backends import ATTENTION_BACKENDS, is_installed
 from filmwright.spec.compositions import check_together, composition
-from filmwright.spec.errors import BadRequest
+from filmwright.spec.errors import BadRequest, NotThisModel
 from filmwright.spec.request import (
     QUANTIZE,
     CacheBy,
@@ -37,6 +48,7 @@ from filmwright.spec.request import (
 from filmwright.spec.shapes import VideoShape
 from filmwright.spec.words import mentions
 from filmwright.weights.card import WAN, ModelCard, load_card
+from filmwright.weights.places import PICKLES
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -54,13 +66,12 @@ Value = TypeVar("Value")
 
 DEFAULT_MODEL = "pocket"
 MAX_PROMPT_LETTERS = 1000
-NATIVE_TOLERANCE = 0.12  # how far, as a log ratio, a native size may be from the aspect asked for
-AREA_WEIGHT = 0.2  # how much a doubled area counts beside a doubled aspect, when no native size is near
 MAX_LORA_WEIGHT = 10
 NO_CACHE: tuple[float, CacheBy] = (0.0, "first-block")
 SEED_BITS = 31  # of a seed drawn for the user: short enough to be typed again
 
 
+@naming_others
 def build_request(
     prompt: str | None = None,
     *,
@@ -87,6 +98,9 @@ def build_request(
     attention: str | None = None,
     cuda_graphs: bool | None = None,
     guidance_down_to: float | None = None,
+    shift: float | None = None,
+    guidance_low: float | None = None,
+    merge_lora: bool | None = None,
     base: Request | None = None,
 ) -> Request:
     """A complete, checked request; what is None comes from `base`, or from the model's card where there is none.
@@ -94,7 +108,8 @@ def build_request(
     Args:
         prompt: what the clip shows, up to 1,000 letters.
         model: a name in `weights.card.CARDS`.
-        size: (width, height) in pixels, or as text "256x160".
+        size: (width, height) in pixels, or as text "256x160"; of what the model makes best, its first or, with a
+            picture, the nearest in shape to that, when this and `aspect` are None.
         aspect: "16:9" instead of a size: the nearest that the model makes.
         seconds: length instead of `num_frames`: the nearest 4k+1 frames.
         num_frames: length in frames, 4k+1 or as the model's card says.
@@ -117,12 +132,17 @@ def build_request(
         attention: what computes attention, a `spec.backends.AttentionBackend`; "auto" is the machine's best exact one.
         cuda_graphs: whether the denoiser's passes are recorded as CUDA graphs.
         guidance_down_to: level, 0 clean to 1 noise, below which the pass without the prompt is left out; 0 is exact.
+        merge_lora: whether LoRAs are added to the weights, instead of being computed beside them.
+        shift: of the levels, above 0: more of the steps go to noisy ones; the model's own when None.
+        guidance_low: guidance of the second of two experts; in the model's own proportion to the first when None.
         base: the request of an earlier clip, such as a sidecar's.
 
     Raises:
-        BadRequest: anything that the model cannot do; the message says what, the numbers and the remedy.
+        BadRequest: anything that the model cannot do; the message says what, the numbers, the remedy and, where other
+            models would, their names.
         MediaError: the image cannot be used.
     """
+    check_kinds(locals().copy())  # all options, by their names
     card = load_card(model if model is not None else base.model if base else DEFAULT_MODEL)
     if size is not None and aspect is not None:
         raise BadRequest("both a size and an aspect were given: give one of them")
@@ -137,7 +157,9 @@ def build_request(
     elif size is not None:
         width, height = parse_size(size) if isinstance(size, str) else size
     else:
-        width, height = (base.width, base.height) if base else card.native_sizes[0]
+        shown = image if image is not None else last_image
+        own = card.native_sizes[0] if base or shown is None else native_size_for(*upright_size(shown), card)
+        width, height = (base.width, base.height) if base else own
     if seconds is not None:
         num_frames = frames_for(seconds, rate, card)
     length = _given(num_frames, base.num_frames if base else card.num_frames)
@@ -145,7 +167,7 @@ def build_request(
     shape = VideoShape(width=width, height=height, num_frames=length, fps=rate)
     given = () if controls is None else tuple(controls(shape) if callable(controls) else controls)
     placed = any(isinstance(control, CameraPath) for control in given)
-    named = camera or (None if placed else _named_camera(prompt, card))
+    named = camera if camera is not None or placed else _named_camera(prompt, card)
     change, by = (
         parse_cache(cache) if cache is not None else (base.cache, base.cache_by) if base else NO_CACHE
     )
@@ -173,6 +195,9 @@ def build_request(
         attention=_given(attention, str(base.attention) if base else "auto"),  # type: ignore[arg-type]
         cuda_graphs=_given(cuda_graphs, base.cuda_graphs if base else False),
         guidance_down_to=_given(guidance_down_to, base.guidance_down_to if base else 0.0),
+        shift=_given(shift, base.shift if base else None),
+        guidance_low=_given(guidance_low, base.guidance_low if base else None),
+        merge_lora=_given(merge_lora, base.merge_lora if base else False),
     )
     check_request(request, card)
     try:
@@ -208,6 +233,7 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
             f"{card.guidance:g} by default"
         )
     check_name("sampler", request.sampler, card.samplers)
+    check_sampling(request, card)
     check_controls(request, card)
     _check_loras(request, card)
     check_name("quantization", request.quantize, QUANTIZE)
@@ -215,19 +241,9 @@ def check_request(request: Request, card: ModelCard | None = None) -> None:
         check_name("attention", request.attention, [n for n in ATTENTION_BACKENDS if is_installed(n)])
     check_together(replace(composition(request, card.family), installed=is_installed(request.attention)))
     if not request.sound and not card.sound:
-        raise BadRequest(f"model {card.name!r} makes no sound: leave --no-sound out")
+        raise BadRequest(f"model {card.name!r} makes no sound: leave --no-sound out (in Python: sound)")
     _check_cache(request, card)
     _check_gate(request, card)
-
-
-def check_device(device: str | None) -> None:
-    """See that a device is of a kind that the nets run on, before torch is loaded.
-
-    Raises:
-        BadRequest: it is not.
-    """
-    if device is not None and not re.fullmatch(r"cpu|cuda(:\d{1,2})?", device):
-        raise BadRequest(f"unknown device {device!r}: cpu, cuda or cuda:0")
 
 
 def parse_size(size: str) -> tuple[int, int]:
@@ -269,6 +285,11 @@ def parse_lora(text: str) -> LoraRef:
     """
     match = re.fullmatch(r"(.+?)(?:=([+-]?\d+(?:\.\d+)?))?(?:@(high|low))?", text)
     if not match or not match[1].endswith(".safetensors"):
+        if match and (kind := Path(match[1]).suffix) in PICKLES:
+            raise BadRequest(
+                f"LoRA {match[1]} is a pickle ({kind}), which may run any code when it is loaded: take the same "
+                "LoRA as safetensors"
+            )
         raise BadRequest(f"LoRA {text!r} is not understood: write FILE.safetensors or FILE.safetensors=0.8")
     weight = float(match[2]) if match[2] else 1.0
     if abs(weight) > MAX_LORA_WEIGHT:
@@ -279,34 +300,6 @@ def parse_lora(text: str) -> LoraRef:
     if not place.is_file():
         raise BadRequest(f"LoRA {match[1]} is not a file: check the path")
     return LoraRef(path=str(place), digest=digest_file(place), weight=weight, expert=match[3] or "both")
-
-
-def size_for_aspect(aspect: str, card: ModelCard) -> tuple[int, int]:
-    """The (width, height) for "16:9": a native size if one is near, else the nearest size that the model makes.
-
-    Raises:
-        BadRequest: not of the form W:H, or beyond what the model's sides allow.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[:/x]\s*(\d+(?:\.\d+)?)\s*", aspect)
-    if not match or not float(match[1]) or not float(match[2]):
-        raise BadRequest(f"aspect {aspect!r} is not understood: write it as width:height, such as 16:9")
-    wanted = math.log(float(match[1]) / float(match[2]))
-    limit = card.max_side / card.min_side
-    if abs(wanted) > math.log(limit) + NATIVE_TOLERANCE:
-        raise BadRequest(
-            f"aspect {aspect} is out of range: model {card.name!r} makes up to {limit:g}:1 and 1:{limit:g}"
-        )
-    native_width, native_height = card.native_sizes[0]
-
-    def distance(size: tuple[int, int]) -> float:
-        area = math.log(size[0] * size[1] / (native_width * native_height))
-        return abs(math.log(size[0] / size[1]) - wanted) + AREA_WEIGHT * abs(area)
-
-    near = [
-        size for size in card.native_sizes if abs(math.log(size[0] / size[1]) - wanted) <= NATIVE_TOLERANCE
-    ]
-    sides = range(card.min_side, card.max_side + 1, card.side_multiple)
-    return min(near or [(width, height) for width in sides for height in sides], key=distance)
 
 
 def _given(value: Value | None, otherwise: Value) -> Value:
@@ -358,10 +351,11 @@ def _check_words(request: Request, card: ModelCard) -> None:
     if card.takes_words and not request.prompt.strip():
         raise BadRequest("the prompt is empty: say in a few words what the clip shows")
     if request.prompt and not card.takes_words:
-        raise BadRequest(f"model {card.name!r} takes no words, only a picture: leave the prompt out")
-    _check_text("negative prompt", request.negative)
+        raise NotThisModel(f"model {card.name!r} takes no words, only a picture: leave the prompt out")
+    if request.negative != card.negative:  # the model's own may be longer
+        _check_text("negative prompt", request.negative)
     if request.negative and not card.takes_negative:
-        raise BadRequest(f"model {card.name!r} takes no negative prompt: leave --negative out")
+        raise NotThisModel(f"model {card.name!r} takes no negative prompt: leave it out (--negative)")
 
 
 def _check_text(what: str, text: str) -> None:

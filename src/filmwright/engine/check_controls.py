@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image
 from filmwright.spec.controls import moved_axes
-from filmwright.spec.errors import BadRequest, listed
+from filmwright.spec.errors import BadRequest, NotThisModel
 from filmwright.spec.request import CameraPath, ImageRef, Keyframe, MotionBrush, Pose, Prefix, Request
-from filmwright.weights.card import CARDS, ModelCard, load_card
+from filmwright.weights.card import ModelCard
 
 __all__ = ["check_controls", "check_name"]
 
@@ -43,11 +43,10 @@ def check_controls(request: Request, card: ModelCard) -> None:
         )
     for control in request.controls:
         if control.kind not in card.controls:
-            able = [name for name in CARDS if control.kind in load_card(name).controls]
-            instead = ", or say the camera move in the prompt" if control.kind == "camera" else ""
-            raise BadRequest(
+            instead = ", so say the camera move in the prompt" if control.kind == "camera" else ""
+            raise NotThisModel(
                 f"model {card.name!r} takes no {control.kind}: it takes "
-                f"{', '.join(card.controls) or 'words alone'}; {listed(able, 20)} would{instead}"
+                f"{', '.join(card.controls) or 'words alone'}{instead}"
             )
         match control:
             case Keyframe(at=at, image=image):
@@ -109,9 +108,13 @@ def _check_pictures(request: Request, card: ModelCard) -> None:
     if card.pictures in needs:
         wanted, said = needs[card.pictures]
         if given != wanted:
-            raise BadRequest(f"model {card.name!r} needs {said} and no other, not {len(given)} pictures")
+            frames = ", ".join(map(str, sorted(given)))
+            what = f"{len(given)} picture{'s'[: len(given) > 1]} at frame {frames}" if given else "no picture"
+            raise NotThisModel(f"model {card.name!r} needs {said} and no other, not {what}")
     elif card.pictures == "first_or_none" and given - {0}:
-        raise BadRequest(f"model {card.name!r} takes a first picture or none, not one at frame {max(given)}")
+        raise NotThisModel(
+            f"model {card.name!r} takes a first picture or none, not one at frame {max(given)}"
+        )
 
 
 def _check_same(image: ImageRef) -> None:

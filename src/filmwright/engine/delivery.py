@@ -1,9 +1,9 @@
-"""A finished file becomes another: decode -> fit -> encode -> sign, with constant memory and a line of progress."""
+"""A finished file becomes another: decode -> fit or filter -> encode -> sign, with constant memory and progress."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,9 +19,12 @@ from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import Finished, OnEvent, Progress, Started, Warned
 
 if TYPE_CHECKING:
+    from filmwright.media.post.files import Posted
+    from filmwright.provenance.manifest import Change
     from filmwright.provenance.signing import Signed
+    from filmwright.spec.post import PostStage
 
-__all__ = ["DeliveredFile", "default_name", "deliver_file", "derived_seal", "still_file"]
+__all__ = ["DeliveredFile", "default_name", "deliver_file", "derived_seal", "post_clip", "still_file"]
 
 PACE = 0.1  # seconds between two events of progress
 
@@ -35,21 +38,31 @@ class DeliveredFile:
 
 
 def derived_seal(
-    parent: Path, title: str, *, action: str = "c2pa.transcoded", description: str = "", many: bool = False
+    parent: Path, title: str, *, changes: Sequence[Change], private: bool = False, many: bool = False
 ) -> tuple[Callable[[Path], object], list[Signed]]:
     """What signs a finished file called `title` as made from `parent`, and the list that it puts each signature into.
 
-    With `many` files, such as the pictures of a sequence, the parent is read and hashed once.
+    A `private` one does not name its parent, whose credentials may hold words. With `many` files, such as the pictures
+    of a sequence, the parent is read and hashed once.
 
     Raises:
         CredentialsError: the keys are unsafe or cannot be written.
     """
     from filmwright.provenance.authority import open_authority
-    from filmwright.provenance.manifest import derived_manifest
-    from filmwright.provenance.signing import SharedManifest, sign_file
+    from filmwright.provenance.manifest import derived_manifest, unnamed_manifest
+    from filmwright.provenance.signing import SharedManifest, can_hold, sign_file
+    from filmwright.provenance.verdict import verify_file
 
     authority = open_authority()
-    manifest = derived_manifest(title, parent, action=action, description=description)
+    if private:
+        verdict = verify_file(parent) if can_hold(parent) else None
+        if verdict is None or verdict.state in {"stripped", "unsigned"}:  # nothing but its name could tell
+            manifest = derived_manifest(title, parent, changes=changes, parent_title="source")
+        else:
+            kind = verdict.made.kind if verdict.made is not None else ""
+            manifest = unnamed_manifest(title, kind or "composite", changes=changes)
+    else:
+        manifest = derived_manifest(title, parent, changes=changes)
     shared = SharedManifest(manifest, authority=authority) if many else None
     done: list[Signed] = []
 
@@ -69,11 +82,12 @@ def deliver_file(
     hdr: Hdr | None = None,
     loudness: float | None = None,
     sign: bool = True,
+    private: bool = False,
     on_event: OnEvent | None = None,
 ) -> DeliveredFile:
     """Deliver a clip or film file in another form; see `media.deliver.deliver`.
 
-    Signed, it names the file that it was made from, whose own chain back to the prompts it holds.
+    Signed, it names the file that it was made from, whose own chain back to the prompts it holds, unless `private`.
 
     Raises:
         BadRequest: the form cannot hold it, or it would overwrite its source; nothing was begun.
@@ -101,8 +115,9 @@ def deliver_file(
     done: list[Signed] = []
     if sign and _signable(form.suffix, tell):
         _warn_of_changes(opened.path, tell)
+        changes = (("c2pa.transcoded", form.said),)
         many = form.kind == "pictures"
-        seal, done = derived_seal(opened.path, target.name, description=form.said, many=many)
+        seal, done = derived_seal(opened.path, target.name, changes=changes, private=private, many=many)
     total = round(opened.num_frames / opened.fps * rate)
     tell(Started(stage="write", total=total))
     began = said = time.monotonic()
@@ -135,6 +150,37 @@ def deliver_file(
     return DeliveredFile(delivered=delivered, signed=done[0] if done else None)
 
 
+def post_clip(
+    source: Path,
+    target: Path,
+    stages: Sequence[PostStage],
+    *,
+    sign: bool = True,
+    private: bool = False,
+    on_event: OnEvent | None = None,
+) -> tuple[Posted, Signed | None]:
+    """Write a clip through stages of post; see `media.post.files.post_file`. Signed as a delivery is.
+
+    Raises:
+        BadRequest: the stages cannot be run on it, or both are one file; nothing was begun.
+        CredentialsError: the keys are unsafe or cannot be written.
+        MediaError: it cannot be read or written; nothing is left.
+    """
+    from filmwright.media.post.files import clip_shape, post_file
+
+    tell = on_event or (lambda _: None)
+    clip_shape(source)  # what is no clip is told before anything of its credentials
+    seal: Callable[[Path], object] | None = None
+    done: list[Signed] = []
+    if sign and _signable(target.suffix, tell):
+        from filmwright.provenance.manifest import post_changes
+
+        _warn_of_changes(source, tell)
+        seal, done = derived_seal(source, target.name, changes=post_changes(stages), private=private)
+    posted = post_file(source, target, stages, comment=_mark() if seal else None, seal=seal, on_event=tell)
+    return posted, done[0] if done else None
+
+
 def still_file(
     source: Path | str,
     path: Path | str,
@@ -161,8 +207,10 @@ def still_file(
     else:
         picture, what = sheet(opened, count=count, columns=columns, width=width), "contact sheet"
     seal = None
-    if sign and _signable(Path(path).suffix, on_event or (lambda _: None)):
-        seal, _ = derived_seal(opened.path, Path(path).name, action="c2pa.edited", description=what)
+    tell = on_event or (lambda _: None)
+    if sign and _signable(Path(path).suffix, tell):
+        _warn_of_changes(opened.path, tell)
+        seal, _ = derived_seal(opened.path, Path(path).name, changes=(("c2pa.edited", what),))
     written = save_still(picture, path, comment=_mark() if seal else None, seal=seal)
     return written, picture.size, number
 
@@ -189,12 +237,27 @@ def _signable(suffix: str, tell: OnEvent) -> bool:
 
 
 def _warn_of_changes(source: Path, tell: OnEvent) -> None:
-    """Says so where the source is not as it was signed; the new file's credentials hold what is wrong with it."""
+    """Says so where the source, or what it was made from, is not as it was signed, or has no credentials.
+
+    The new file's credentials hold what is wrong with it.
+    """
     from filmwright.provenance.signing import can_hold
     from filmwright.provenance.verdict import verify_file
 
-    if can_hold(source) and (verdict := verify_file(source)).state == "tampered":
-        tell(Warned(code="tampered", message=f"{source} was {verdict.said}; the new credentials say so"))
+    if not can_hold(source):
+        message = f"{source} holds no credentials ({source.suffix} files cannot): the chain ends there"
+        tell(Warned(code="chain-ends", message=message))
+        return
+    verdict = verify_file(source)
+    match verdict.state:
+        case "tampered":
+            tell(Warned(code="tampered", message=f"{source} was {verdict.said}; the new credentials say so"))
+        case "broken-chain":
+            message = f"{source} is {verdict.said}; the new credentials say so"
+            tell(Warned(code="broken-chain", message=message))
+        case "stripped" | "unsigned":
+            message = f"{source} has no credentials ({verdict.said}): the chain ends there"
+            tell(Warned(code="chain-ends", message=message))
 
 
 def _mark() -> str:

@@ -24,8 +24,9 @@ from torch.overrides import TorchFunctionMode
 
 from filmwright.diffusion.flow import Denoise
 from filmwright.diffusion.samplers import OnStep
+from filmwright.engine.check_sampling import shift_of
 from filmwright.engine.devices import fast_dtype
-from filmwright.engine.families import FAMILIES, as_pixels
+from filmwright.engine.families import FAMILIES, Family, as_pixels
 from filmwright.engine.journal import Latents
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.media.image import load_image
@@ -41,11 +42,14 @@ from filmwright.weights.places import hashed, place_of
 __all__ = [
     "DiffusersRunner",
     "LeftAtDoor",
+    "as_method",
+    "both_ways",
     "build_pipeline",
     "call_pipeline",
     "decoded",
     "diffusers_files",
     "diffusers_runner",
+    "family_dtypes",
     "heard",
     "sounders",
 ]
@@ -68,15 +72,16 @@ class DiffusersRunner:
         self.card, self.folder, self.hashes = card, folder, hashes
         self.family = FAMILIES[card.family]
         self.strategy = strategy or Strategy()
-        self.proofs: dict[str, dict[str, float]] = {}  # nothing here is inexact
+        self.proofs: dict[str, dict[str, float]] = {}  # nothing here is inexact but frames in tiles
         self._held: dict[str, nn.Module] = {}
 
     def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
-        """Nothing: these models were trained on everybody's words."""
-        return ()
+        """Nothing of the words, these models were trained on everybody's; but that frames will not be exact."""
+        return (Finding(code="tiles", message=_say_tiles(self.strategy)),) if self.strategy.tiles else ()
 
     def prepare(self, request: Request) -> dict[str, Any]:
         """The words as arguments of the pipeline's call; a picture is looked at when the denoising begins."""
+        self.proofs = {}
         with quiet(), ExitStack() as stack:
             nets = {name: self._net(name, stack) for name in self.family.readers}
             pipe = build_pipeline(self.folder, self.card, request, nets, self.folder.device)
@@ -96,7 +101,7 @@ class DiffusersRunner:
             nets = {name: self._net(name, stack) for name in wanted}
             pipe = build_pipeline(folder, self.card, request, nets, folder.device, on_step)
             net = nets[folder.denoiser]
-            stack.enter_context(_as_method(net, "forward", self._answered(net.forward, through)))
+            stack.enter_context(as_method(net, "forward", self._answered(net.forward, through)))
             return call_pipeline(pipe, self.card, request, prepared)
 
     def _answered(
@@ -127,7 +132,8 @@ class DiffusersRunner:
         """
         if stack is not None and self.strategy.nets == "streamed" and self.folder.streams(name):
             net, blocks = self.folder.outside(name)
-            stream = StreamedBlocks(blocks, partial(self.folder.block, name), self.folder.device)
+            keep = self.strategy.host if name == self.folder.denoiser else 0
+            stream = StreamedBlocks(blocks, partial(self.folder.block, name), self.folder.device, keep)
             stream.hook()
             stack.callback(stream.close)
             return net
@@ -149,9 +155,13 @@ class DiffusersRunner:
         return latents.picture.shape[2]
 
     def decode(self, latents: Latents) -> Iterator[NDArray[np.uint8]]:
-        """Frames uint8 [n, H, W, 3], a latent frame's at a time; the VAE decodes all of them at once."""
+        """Frames uint8 [n, H, W, 3], a latent frame's at a time; the VAE decodes all of them at once, or in tiles."""
         vae = self._net("vae")
-        frames = decoded(vae, self.card, latents.picture)
+        if self.strategy.tiles and self.strategy.proof:
+            self.proofs["frames in tiles"] = _nearness(
+                *both_ways(vae, self.card, latents.picture[:, :, : self.strategy.proof])
+            )
+        frames = decoded(vae, self.card, latents.picture, tiles=self.strategy.tiles)
         del vae
         count, whole = latents.picture.shape[2], frames.shape[2]
         step = 1 if count == 1 else (whole - 1) // (count - 1)
@@ -160,10 +170,93 @@ class DiffusersRunner:
             yield as_pixels(frames[:, :, start:end]).cpu().numpy()
 
 
-def decoded(vae: nn.Module, card: ModelCard, latents: Tensor) -> Tensor:
+def decoded(vae: nn.Module, card: ModelCard, latents: Tensor, *, tiles: bool = False) -> Tensor:
     """Frames [1, 3, t, H, W] in -1..1 of the picture that `DiffusersRunner.denoise` gave."""
-    z = latents[0].transpose(0, 1) if card.family == "svd" else latents
-    return FAMILIES[card.family].decode(vae, _as_weights(z, vae))
+    family = FAMILIES[card.family]
+    if tiles and family.in_time is not None:
+        return _in_time(partial(_decoded, vae, family, tiles=tiles), vae, latents, *family.in_time)
+    return _decoded(vae, family, latents, tiles=tiles)
+
+
+def _decoded(vae: nn.Module, family: Family, latents: Tensor, *, tiles: bool) -> Tensor:
+    z = latents if family.tiles else latents[0].transpose(0, 1)  # of a VAE of pictures
+    told = _tiling(vae, *latents.shape[-2:]) if tiles and family.tiles else {}
+    before = {name: getattr(vae, name) for name in told}
+    try:
+        for name, value in told.items():
+            setattr(vae, name, value)
+        return family.decode(vae, _as_weights(z, vae))
+    finally:  # the same VAE looks at pictures, which it does whole
+        for name, value in before.items():
+            setattr(vae, name, value)
+
+
+def _tiling(vae: Any, height: int, width: int) -> dict[str, Any]:
+    """What tells a VAE to decode latents in its own tiles, a little nearer to each other where the last would be a
+    sliver: of few latents nothing good is made, and of one, where sides are mirrored, nothing.
+    """
+    ratio = vae.spatial_compression_ratio
+    if hasattr(vae, "tile_overlap_factor"):
+        tile = vae.tile_latent_min_height
+        stride = _stride(int(tile * (1 - vae.tile_overlap_factor)), height, width)
+        return {"use_tiling": True, "tile_overlap_factor": 1 - stride / tile}
+    strides = {"height": height, "width": width}
+    return {"use_tiling": True} | {
+        name: ratio * _stride(getattr(vae, name) // ratio, side)
+        for name, side in ((f"tile_sample_stride_{axis}", side) for axis, side in strides.items())
+    }
+
+
+def _stride(most: int, *sides: int) -> int:
+    """Latents from a tile to the next, at most: those with which the last tile is no less than half as wide."""
+    for stride in range(most, most // 2, -1):
+        if all(2 * ((side - 1) % stride + 1) >= stride for side in sides if side > stride):
+            return stride
+    return most
+
+
+def _in_time(
+    decode: Callable[[Tensor], Tensor], vae: nn.Module, latents: Tensor, kept: int, beside: int
+) -> Tensor:
+    """Frames of latents that are decoded `kept` at a time, with those `beside` them, which are thrown away."""
+    ratio: int = getattr(vae, "temporal_compression_ratio", 1)
+    count = latents.shape[2]
+    found: Tensor | None = None
+    for start in range(0, count, kept):
+        end = min(start + kept, count)
+        first = max(start - beside, 0)
+        frames = decode(latents[:, :, first : end + beside])
+        if found is None:
+            found = frames.new_empty((1, 3, (count - 1) * ratio + 1, *frames.shape[3:]))
+        # the first latent frame, of a clip or of a piece, is one frame
+        begin, until = (max((at - 1) * ratio + 1, 0) for at in (start, end))
+        found[:, :, begin:until] = frames[:, :, begin - first * ratio : until - first * ratio]
+        del frames  # before the next piece comes
+    assert found is not None
+    return found
+
+
+def both_ways(vae: nn.Module, card: ModelCard, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """`decoded` of the same latents, whole and in tiles."""
+    return decoded(vae, card, latents), decoded(vae, card, latents, tiles=True)
+
+
+def _nearness(whole: Tensor, tiles: Tensor) -> dict[str, float]:
+    """Of a sidecar: how far frames in tiles are from whole ones, relative, and of 255 at the worst place."""
+    from filmwright.engine.proofs import relative
+
+    most = float((tiles.float() - whole.float()).abs().max()) * 255 / 2
+    return {"difference": relative(tiles, whole), "most of 255": most, "frames": float(whole.shape[2])}
+
+
+def _say_tiles(strategy: Strategy) -> str:
+    how = "how far off is measured on the first frames and said in the sidecar"
+    if not strategy.proof:
+        how = "how far off cannot be measured in this memory"
+    return (
+        f"frames are decoded in tiles, since the whole does not fit: not to the bit what it would be, {how}; "
+        "more --memory decodes them whole"
+    )
 
 
 def heard(nets: Sequence[nn.Module], card: ModelCard, latents: Tensor) -> Tensor:
@@ -208,8 +301,9 @@ def build_pipeline(
     )
     parts = folder.options | folder.plain
     scheduler = parts["scheduler"]
-    shift = {} if card.shift is None else {"shift": card.shift}
-    parts["scheduler"] = type(scheduler).from_config(scheduler.config, **shift)
+    shift = shift_of(request, card)
+    shifted = {} if shift is None else {"shift": shift}
+    parts["scheduler"] = type(scheduler).from_config(scheduler.config, **shifted)
     if "guider" in parts:
         parts["guider"] = parts["guider"].new(guidance_scale=request.guidance)
     parts |= {name: nets.get(name) or folder.shell(name) for name in folder.nets}
@@ -237,7 +331,7 @@ def call_pipeline(pipe: Any, card: ModelCard, request: Request, prepared: dict[s
     on_host = nullcontext() if pipe._execution_device.type == "cpu" else _DrawnOnHost()  # noqa: SLF001
     with quiet(), on_host, ExitStack() as stack:
         for door in doors:
-            stack.enter_context(_as_method(door, "decode", decode))
+            stack.enter_context(as_method(door, "decode", decode))
         try:
             pipe(
                 **prepared,
@@ -285,7 +379,7 @@ class _Bar:
 
 
 @contextmanager
-def _as_method(net: nn.Module, name: str, method: Callable[..., Any]) -> Iterator[None]:
+def as_method(net: nn.Module, name: str, method: Callable[..., Any]) -> Iterator[None]:
     """Within, `net` has another method of this name."""
     setattr(net, name, method)
     try:
@@ -296,6 +390,13 @@ def _as_method(net: nn.Module, name: str, method: Callable[..., Any]) -> Iterato
 
 def _in_a_row(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def family_dtypes(card: ModelCard, device: str) -> tuple[torch.dtype, torch.dtype]:
+    """What a model's nets and its VAE run in."""
+    dtype = fast_dtype(device)
+    alike = FAMILIES[card.family].same_dtype or device != "cpu"
+    return dtype, dtype if alike else torch.float32
 
 
 @lru_cache(maxsize=1)
@@ -310,11 +411,8 @@ def diffusers_files(
     card = load_card(model)
     place = hashed(weights) if weights else place_of(model)
     hashes = place.check()
-    dtype = fast_dtype(device)
-    alike = FAMILIES[card.family].same_dtype or device != "cpu"
-    folder = DiffusersFolder(
-        place.path, device=device, dtype=dtype, vae_dtype=dtype if alike else torch.float32
-    )
+    dtype, vae_dtype = family_dtypes(card, device)
+    folder = DiffusersFolder(place.path, device=device, dtype=dtype, vae_dtype=vae_dtype)
     if folder.family != card.family:
         raise WeightsError(
             f"{place.path} is a {folder.pipeline}, which is not {model!r}: add it under its own name"

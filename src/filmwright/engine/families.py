@@ -15,6 +15,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from filmwright.spec.request import Request
+from filmwright.weights.card import load_card
 
 __all__ = ["FAMILIES", "Family", "as_pixels"]
 
@@ -39,6 +40,10 @@ class Family:
     sounders: tuple[str, ...] = ()  # nets that make the sound, of a family that has it
     hear: Callable[..., Tensor] | None = None  # (sounders, what the first decodes) -> [1, channels, samples]
     same_dtype: bool = False  # its VAE runs in the denoiser's type
+    tiles: bool = True  # whether its VAE decodes in tiles that are smaller than a picture
+    # latent frames of which a piece in time is made, and those on either side that are decoded with them and thrown
+    # away; None: its VAE has a way of its own, or goes wrong if it does not see all
+    in_time: tuple[int, int] | None = None
 
 
 def _shape(request: Request) -> dict[str, Any]:
@@ -96,6 +101,11 @@ def _ltx_settings(pipe: Any, request: Request, picture: Image | None) -> dict[st
     if pipe.vae.config.timestep_conditioning:
         found |= {"decode_timestep": LTX_DECODE[0], "decode_noise_scale": LTX_DECODE[1]}
     return found | ({} if picture is None else {"image": picture})
+
+
+def _ltx2_settings(pipe: Any, request: Request, picture: Image | None) -> dict[str, Any]:
+    perturbed = load_card(request.model).perturbed  # the pipeline's own are those of version 2.3
+    return _ltx_settings(pipe, request, picture) | {"spatio_temporal_guidance_blocks": list(perturbed)}
 
 
 def _ltx_decode(vae: Any, z: Tensor) -> Tensor:
@@ -175,6 +185,7 @@ FAMILIES = {
         answer=_first,
         decode=_ltx_decode,
         same_dtype=True,
+        in_time=(3, 2),  # its own way puts each piece a frame too late
     ),
     "ltx-2": Family(
         pipeline="LTX2Pipeline",
@@ -183,12 +194,13 @@ FAMILIES = {
         lookers=("vae",),
         beside=("connectors",),
         encode=_t5_words,
-        settings=_ltx_settings,
+        settings=_ltx2_settings,
         answer=lambda hidden_states, audio_hidden_states, **_: (hidden_states, audio_hidden_states),
         decode=_ltx_decode,
         sounders=("audio_vae", "vocoder"),
         hear=_ltx2_hear,
         same_dtype=True,
+        in_time=(3, 2),  # its own way puts each piece a frame too late
     ),
     "svd": Family(
         pipeline="StableVideoDiffusionPipeline",
@@ -198,6 +210,8 @@ FAMILIES = {
         # noise and picture [b, t, 2c, h, w]
         answer=lambda sample, *_, **__: (sample[:, :, : sample.shape[2] // 2],),
         decode=_svd_decode,
+        tiles=False,
+        in_time=(2, 1),
     ),
 }
 """By `ModelCard.family`."""

@@ -6,72 +6,76 @@ its way from the words to the VAE's door: so every family is planned by what it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from filmwright.engine.diffusers_runner import (
+    as_method,
+    both_ways,
     build_pipeline,
     call_pipeline,
     decoded,
     diffusers_files,
+    family_dtypes,
     heard,
     sounders,
 )
 from filmwright.engine.families import FAMILIES, as_pixels
+from filmwright.engine.families_needs import FamilyNeeds, PhaseNeeds, TileNeeds
+from filmwright.engine.families_sketch import kept_needs, kept_tiles, sketch_of
 from filmwright.engine.trace import Trace
 from filmwright.spec.request import Request
 from filmwright.weights.card import load_card
 from filmwright.weights.diffusers_folder import DiffusersFolder, quiet
+from filmwright.weights.diffusers_sketch import DiffusersSketch
+from filmwright.weights.places import places
 
-__all__ = ["FamilyNeeds", "PhaseNeeds", "family_needs"]
+__all__ = ["family_needs", "tile_needs"]
 
 STEPS = 2  # that are traced; all others are as these
+PROOFS = (5, 3, 1)  # latent frames that may be decoded both ways, whole and in tiles
 
 
-@dataclass(frozen=True, kw_only=True)
-class PhaseNeeds:
-    """What a phase computes: bytes beside the weights, and operations; and bytes of the nets that it needs."""
-
-    bytes: int
-    products: float
-    convolutions: float
-    nets: dict[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FamilyNeeds:
-    """Of a run: its phases, and the types that it runs in."""
-
-    encode: PhaseNeeds
-    denoise: PhaseNeeds
-    sound: PhaseNeeds | None  # before the picture is decoded
-    decode: PhaseNeeds
-    dtype: torch.dtype
-    vae_dtype: torch.dtype
-    loading: dict[
-        str, int
-    ]  # net -> bytes of its largest file, if this is in memory too while the net is read
-    streamed: dict[
-        str, int
-    ]  # net -> bytes of it with two blocks in memory, where its blocks can be read one by one
-
-
-def family_needs(request: Request, device: str, weights: Path | None) -> FamilyNeeds:
-    """What a run of `request` needs.
+def family_needs(
+    request: Request, device: str, weights: Path | None, *, as_published: bool = False
+) -> FamilyNeeds:
+    """What a run of `request` needs; `as_published` that of a model that is not on this machine.
 
     Raises:
         WeightsError: the model's files are missing or damaged.
     """
-    folder, _ = diffusers_files(request.model, device, weights)
-    return _needs(folder, request.model_copy(update={"seed": 0, "steps": STEPS}), request.steps)
+    folder = _folder(request.model, device, weights, as_published=as_published)
+    asked = request.model_copy(update={"seed": 0, "steps": STEPS})
+    find = partial(_needs, folder, asked, request.steps)
+    return kept_needs(folder, request, find) if isinstance(folder, DiffusersSketch) else find()
+
+
+def tile_needs(
+    request: Request, device: str, weights: Path | None, *, as_published: bool = False
+) -> TileNeeds:
+    """What decoding in tiles needs; see `family_needs`."""
+    folder = _folder(request.model, device, weights, as_published=as_published)
+    latents = family_needs(request, device, weights, as_published=as_published).latents
+    asked = request.model_copy(update={"seed": 0, "steps": STEPS})
+    find = partial(_tile_needs, folder, asked, latents)
+    return kept_tiles(folder, request, find) if isinstance(folder, DiffusersSketch) else find()
+
+
+def _folder(
+    model: str, device: str, weights: Path | None, *, as_published: bool
+) -> DiffusersFolder | DiffusersSketch:
+    if as_published and weights is None and model not in places():
+        return sketch_of(model, device, *family_dtypes(load_card(model), device))
+    return diffusers_files(model, device, weights)[0]
 
 
 @lru_cache(maxsize=4)
@@ -85,11 +89,14 @@ def _needs(folder: DiffusersFolder, request: Request, steps: int) -> FamilyNeeds
     guided = request.guidance > 1
     pipe = build_pipeline(folder, card, request, {}, "meta")
     pipe.scheduler.set_timesteps = _on_cpu(pipe.scheduler.set_timesteps)
-    with quiet(), _Trace(shells.values(), folder.device, guided=guided) as trace:
+    blocks = [
+        folder.shell(name).get_submodule(block) for name in folder.nets for block in folder.blocks(name)
+    ]
+    with quiet(), _Trace(shells.values(), folder.device, guided=guided) as trace, _alike(trace.trace, blocks):
         prepared = family.encode(pipe, request, "meta")
     encode = _phase(trace, {name: sizes[name] for name in family.readers})
     wanted = (folder.denoiser, *family.beside, *(family.lookers if request.controls else ()))
-    with _Trace(shells.values(), folder.device, guided=guided) as trace:
+    with _Trace(shells.values(), folder.device, guided=guided) as trace, _alike(trace.trace, blocks):
         latents = call_pipeline(pipe, card, request, prepared)
     denoise = _phase(trace, {name: sizes[name] for name in wanted})
     z, sound = latents.picture, None
@@ -99,11 +106,7 @@ def _needs(folder: DiffusersFolder, request: Request, steps: int) -> FamilyNeeds
             waves = heard([shells[name] for name in names], card, latents.sound)
         sound = _phase(trace, {name: sizes[name] for name in names})
         del waves
-    with _Trace([shells["vae"]], folder.device, guided=guided) as trace:
-        frames = decoded(shells["vae"], card, z)
-        held = frames, as_pixels(frames[:, :, :8])
-    decode = _phase(trace, {"vae": sizes["vae"]})
-    del held
+    decode = _decode_needs(folder, request, z)
     return FamilyNeeds(
         encode=encode,
         denoise=replace(
@@ -117,7 +120,107 @@ def _needs(folder: DiffusersFolder, request: Request, steps: int) -> FamilyNeeds
         vae_dtype=folder.vae_dtype,
         loading={name: folder.largest_file(name) for name in folder.nets if not folder.streams(name)},
         streamed={name: folder.streamed_bytes(name) for name in folder.nets if folder.streams(name)},
+        latents=(tuple(z.shape), z.dtype),
     )
+
+
+@lru_cache(maxsize=4)
+@torch.no_grad()
+def _tile_needs(
+    folder: DiffusersFolder, request: Request, latents: tuple[tuple[int, ...], torch.dtype]
+) -> TileNeeds:
+    shape, dtype = latents
+    z = torch.zeros(shape, dtype=dtype, device="meta")
+    known: Known = {}
+    decode = _decode_needs(folder, request, z, known, tiles=True)
+    card, vae, proofs = load_card(request.model), folder.shell("vae"), {}
+    for count in (count for count in PROOFS if count < shape[2]):
+        with _Trace([vae], folder.device) as trace, _decoding(vae, trace.trace, known) as calls:
+            held = both_ways(vae, card, z[:, :, :count])
+        half = len(calls) // 2
+        if calls[:half] != calls[half:]:  # else both ways are one
+            proofs[count] = trace.trace.peak
+        del held
+    return TileNeeds(decode=decode, proofs=proofs)
+
+
+def _decode_needs(
+    folder: DiffusersFolder, request: Request, z: Tensor, known: Known | None = None, *, tiles: bool = False
+) -> PhaseNeeds:
+    """What decoding latents needs."""
+    vae, card = folder.shell("vae"), load_card(request.model)
+    with _Trace([vae], folder.device) as trace, _decoding(vae, trace.trace, known):
+        frames = decoded(vae, card, z, tiles=tiles)
+        held = frames, as_pixels(frames[:, :, :8])
+    needs = _phase(trace, {"vae": _bytes(vae)})
+    del held
+    return needs
+
+
+@contextmanager
+def _decoding(vae: Any, trace: Trace, known: Known | None = None) -> Iterator[list[object]]:
+    """Within, pieces are traced as `_alike` does, and what blends them is left out, which takes nothing but time."""
+    with ExitStack() as stack:
+        for name in ("blend_v", "blend_h", "blend_t"):
+            if hasattr(vae, name):
+                stack.enter_context(as_method(vae, name, lambda _, after, __: after))
+        yield stack.enter_context(_alike(trace, [vae.decoder], known))
+
+
+Known = dict[object, tuple[int, int, int, int, Any]]
+"""Of passes, by what they are like: bytes at the peak and left behind, operations, and what comes out."""
+
+
+@contextmanager
+def _alike(trace: Trace, modules: Iterable[nn.Module], known: Known | None = None) -> Iterator[list[object]]:
+    """Within, of these modules' passes those that are alike are traced once, since there are many: of the blocks of a
+    net, and of the pieces that a VAE decodes. Gives what each pass was like.
+    """
+    calls: list[object] = []
+    known = {} if known is None else known
+    behind: list[Tensor] = []  # what passes leave in memory beside what comes out, such as keys and values
+
+    def once(module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        weights = [tuple(p.shape) for p in module.parameters()]
+        like = str((type(module), weights, tree_map(_form, (args, kwargs))))
+        calls.append(like)
+        if like in known:
+            most, left, products, convolutions, out = known[like]
+            trace.peak = max(trace.peak, trace.live + most)
+            trace.product_flops += products
+            trace.convolution_flops += convolutions
+            behind.append(torch.empty(left, dtype=torch.uint8, device="meta"))
+            return tree_map(_made, out)
+        live, peak, trace.peak = trace.live, trace.peak, trace.live
+        before = trace.product_flops, trace.convolution_flops
+        out = forward(*args, **kwargs)
+        most = trace.peak - live
+        came = sum(x.nbytes for x in tree_leaves(out) if isinstance(x, Tensor))
+        flops = trace.product_flops - before[0], trace.convolution_flops - before[1]
+        known[like] = (most, max(trace.live - live - came, 0), *flops, tree_map(_form, out))
+        trace.peak = max(peak, trace.peak)
+        return out
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(as_method(module, "forward", partial(once, module, module.forward)))
+        yield calls
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a tensor is like."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def _form(x: object) -> object:
+    return _Form(tuple(x.shape), x.dtype) if isinstance(x, Tensor) else x
+
+
+def _made(x: object) -> object:
+    return torch.empty(x.shape, dtype=x.dtype, device="meta") if isinstance(x, _Form) else x
 
 
 def _phase(trace: _Trace, nets: dict[str, int]) -> PhaseNeeds:
@@ -144,7 +247,7 @@ def _on_cpu(set_timesteps: Callable[..., None]) -> Callable[..., None]:
 class _Trace:
     """A `Trace` in which whatever a net is given is on the meta device, as it is."""
 
-    def __init__(self, nets: Iterable[nn.Module], device: str, *, guided: bool) -> None:
+    def __init__(self, nets: Iterable[nn.Module], device: str, *, guided: bool = False) -> None:
         self.trace = Trace(*nets, device=device)
         self.nets = list(nets)
         self.answers = _Answers(guided=guided)

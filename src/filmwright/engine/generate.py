@@ -23,10 +23,11 @@ from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.build_request import check_request
 from filmwright.engine.clock import Clock
 from filmwright.engine.compiled import check_place
-from filmwright.engine.credentials import ClipSeal, credentials_for
+from filmwright.engine.credentials import ClipSeal, credentials_for, inputs_of
 from filmwright.engine.journal import Journal, Latents, journal_of
 from filmwright.engine.memory import give_back, keep_exact, leave_imported
 from filmwright.engine.parallel import agree, join
+from filmwright.engine.pictures import crop_findings
 from filmwright.engine.plan import plan_for
 from filmwright.engine.pocket import PocketRunner, backbone_for
 from filmwright.engine.runs import RunRecord, folder_of
@@ -40,6 +41,7 @@ from filmwright.engine.sidecar import (
     write_sidecar,
 )
 from filmwright.engine.workers import is_first
+from filmwright.media.beside import check_beside
 from filmwright.media.clips import Clip
 from filmwright.media.files import check_output
 from filmwright.media.sound import fit_sound, stereo
@@ -144,7 +146,7 @@ def generate_clip(
         WeightsError: the model's files are missing or damaged.
     """
     check_request(request)
-    target = check_output(path, suffixes=(".mp4",)) if path is not None else None
+    target = None if path is None else _target(request, path)
     frames = np.empty((request.num_frames, request.height, request.width, 3), np.uint8)
     run = _Run(request, target, on_event, device, weights, sign=sign, private=private)
     sidecar = run.make(frames, backbone=backbone, memory=memory, lone=lone)
@@ -185,7 +187,7 @@ def generate_file(
     warning says so.
     """
     check_request(request)
-    target = check_output(path, suffixes=(".mp4",))
+    target = _target(request, path)
     run = _Run(request, target, on_event, device, weights, on_frames, sign=sign, private=private, clips=clips)
     run.proved = proved or {}
     return run.make(None, made_with=made_with, memory=memory, lone=lone)
@@ -232,7 +234,7 @@ class _Run:
         """Fills `frames` [T, H, W, 3], if they are to be held, and writes the file, if there is a target."""
         runner = self._load(backbone, memory, hold=frames is not None, lone=lone)
         request = self.request
-        for finding in runner.findings(request):
+        for finding in (*crop_findings(request), *runner.findings(request)):
             self._warn(finding.code, finding.message)
         if made_with and (others := sorted(k for k, v in runner.hashes.items() if made_with.get(k) != v)):
             names = ", ".join(others)
@@ -258,6 +260,7 @@ class _Run:
             frames_digest=digest,
             sound=None if self.sound is None else SoundRecord.of(self.sound),
             signed=self.signed,
+            device=_described(self.device),
         )
         if self.target is not None:
             write_sidecar(sidecar_path(self.target), sidecar)
@@ -406,12 +409,27 @@ class _Run:
                 step(i + 1, total)
             if writing is not None:
                 writing.result()
+        self._say(self.proofs | dict(runner.proofs))  # what decoding has proved
         assert start == request.num_frames
         return digest.hexdigest()
 
     def _warn(self, code: str, message: str) -> None:
         self.said.append(message)
         self.clock.tell(Warned(code=code, message=message))
+
+
+def _target(request: Request, path: Path | str) -> Path:
+    """Where a clip goes, once it is seen that it and its sidecar can be written there."""
+    target = check_output(path, suffixes=(".mp4",))
+    check_beside(target, inputs_of(request))
+    return target
+
+
+def _described(device: str) -> str:
+    """A device as frames depend on it: the GPU's name, or the instructions of a CPU."""
+    if device == "cpu":
+        return f"cpu, {torch.backends.cpu.get_cpu_capability()}"
+    return torch.cuda.get_device_name(device)
 
 
 def _write(video: VideoWriter, frames: NDArray[np.uint8], sound: NDArray[np.float32]) -> None:

@@ -1,4 +1,4 @@
-"""One clip on several devices: a process each, started by torchrun, all with the whole net and the same noise.
+"""One clip on several devices: a process each, all with the whole net and the same noise.
 
 Guidance comes first: where there are two processes or another even number, one half computes what the prompt says and
 the other what it does not. Within a half, tokens are shared (Ulysses: Jacobs et al. 2023): every process has a part of
@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from filmwright.engine.workers import TEAM
 from filmwright.models.wan import Attend
 from filmwright.spec.errors import BadRequest
 
@@ -105,11 +106,14 @@ class Ulysses:
 
 
 def join(device: str) -> str:
-    """Joins the others where torchrun started this process; the device that is this one's."""
+    """Joins the others where torchrun or `engine.workers` started this process; the device that is this one's."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return device
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        backend = "nccl" if device.startswith("cuda") else "gloo"
+        where = f"file://{os.environ[TEAM]}/meeting" if TEAM in os.environ else "env://"
+        rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        dist.init_process_group(backend, init_method=where, rank=rank, world_size=count)
     if device.startswith("cuda"):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)

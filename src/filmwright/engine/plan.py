@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 
 from filmwright.diffusion.schedules import timesteps
+from filmwright.engine.check_sampling import shift_of
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.gate import passes_share
+from filmwright.engine.host_tier import with_host
 from filmwright.engine.memory import available, give_back, resident
 from filmwright.engine.rates import rates_of
 from filmwright.engine.wan_work import Work, wan_works
@@ -30,7 +32,7 @@ from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
 
 if TYPE_CHECKING:
-    from filmwright.engine.families_plan import FamilyNeeds
+    from filmwright.engine.families_needs import FamilyNeeds
     from filmwright.weights.wan_folder import WanFolder
     from filmwright.weights.wan_sketch import WanSketch
 
@@ -87,10 +89,7 @@ def plan_for(
         files = _wan_files(request.model, device, weights, as_published=as_published)
         plans = _wan_plans(request, files, base, free, video, request.quantize)
     elif family != "pocket":
-        from filmwright.engine.families_plan import family_needs
-
-        needs = family_needs(request, device, weights)
-        plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES]
+        plans = _family_plans(request, device, weights, free, video, as_published=as_published)
     else:
         plans = [_pocket_plan(request, device, weights, base.bytes, free, video)]
     if lone and len(plans) > 1:
@@ -179,6 +178,7 @@ def _wan_plan(
     if strategy.nets == "streamed":
         layers = folder.configs[0].layers
         one += (2 - layers) * sizes["block"] + READING
+        strategy = with_host(strategy, device, layers * sizes["block"])
     decode = works["decode"].bytes + video
     if strategy.nets == "held":
         held = sizes["text"] + (sizes["encoder"] + sizes.get("eye", 0) if pictured else 0)
@@ -197,13 +197,38 @@ def _wan_plan(
         peaks = (peaks[0], peaks[1] + works["denoise"].bytes, peaks[2])
     if request.compile and device == "cpu":
         peaks = (peaks[0], peaks[1] + COMPILER, peaks[2] + COMPILER)
-    times = timesteps(request.steps, shift=load_card(request.model).shift or 1.0)
+    times = timesteps(request.steps, shift=shift_of(request, load_card(request.model)) or 1.0)
     seconds = (
         works["text"].seconds(rates) + (works["pictures"].seconds(rates) if pictured else 0.0),
         works["denoise"].seconds(rates) * passes_share(times, request.guidance_down_to),
         works["decode"].seconds(rates),
     )
     return _plan(request, device, folder.dtype, strategy, peaks, seconds, free)
+
+
+def _family_plans(
+    request: Request, device: str, weights: Path | None, free: int, video: int, *, as_published: bool
+) -> list[Plan]:
+    """With each strategy; where none fits, with those again that decode in tiles, which are not exact."""
+    from filmwright.engine.families_plan import family_needs, tile_needs
+
+    needs = family_needs(request, device, weights, as_published=as_published)
+    plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES]
+    if all(plan.peak * MARGIN > free for plan in plans):
+        tiles = tile_needs(request, device, weights, as_published=as_published)
+        small = replace(needs, decode=tiles.decode)
+        for strategy in STRATEGIES:
+            tiled = replace(strategy, tiles=True)
+            plan = _family_plan(request, small, device, tiled, free, video)
+            for count, most in tiles.proofs.items():  # as many as fit
+                both = replace(tiles.decode, bytes=max(tiles.decode.bytes, most))
+                proved = replace(tiled, proof=count)
+                checked = _family_plan(request, replace(small, decode=both), device, proved, free, video)
+                if checked.peak * MARGIN <= free:
+                    plan = checked
+                    break
+            plans.append(plan)
+    return plans
 
 
 def _family_plan(
@@ -231,6 +256,8 @@ def _family_plan(
         reading = READING if device == "cpu" and sizes.keys() & phase.nets.keys() else 0
         peaks.append(max(highest, sum(held.values()) + phase.bytes + reading + more))
         seconds.append(Work(products=phase.products, convolutions=phase.convolutions).seconds(rates))
+    streamed = max((needs.denoise.nets.get(name, 0) for name in sizes), default=0)
+    strategy = with_host(strategy, device, streamed)
     parts = (peaks[0], peaks[1], max(peaks[2:])), (seconds[0], seconds[1], sum(seconds[2:]))
     return _plan(request, device, needs.dtype, strategy, *parts, free)
 

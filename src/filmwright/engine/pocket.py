@@ -22,7 +22,7 @@ from filmwright.engine.journal import Latents
 from filmwright.models.dit import CAMERA
 from filmwright.spec.clip import Sound
 from filmwright.spec.controls import is_motion
-from filmwright.spec.request import Request
+from filmwright.spec.request import CameraPath, Request
 from filmwright.spec.words import Finding, analyse
 from filmwright.weights.backbone import Backbone, load_backbone
 from filmwright.weights.card import load_card
@@ -68,7 +68,9 @@ class PocketRunner:
         """Words that the weights do not know, and clips in which neither words nor controls move anything."""
         part = load_card(request.model).part
         assert part is not None
-        found = analyse(request.prompt, self.backbone.tokenizer.prompt_vocabulary(part)).findings
+        known = self.backbone.tokenizer.prompt_vocabulary(part)
+        camera = next((control.move for control in request.controls if isinstance(control, CameraPath)), None)
+        found = analyse(request.prompt, known, negative=request.negative, camera=camera).findings
         moves = request.num_frames == 1 or any(is_motion(control) for control in request.controls)
         return [finding for finding in found if not (moves and finding.code == "no-motion")]
 
@@ -138,7 +140,7 @@ def denoise(
     generator = torch.Generator().manual_seed(request.seed)
     noise = torch.randn(known.shape, generator=generator).to(backbone.device)
     x = torch.where(given[:, None, None], known, noise)
-    times = timesteps(request.steps, shift=shift_for(known[0].numel()))
+    times = timesteps(request.steps, shift=request.shift or shift_for(known[0].numel()))
     model: Denoise = guided(of(0), of(1), request.guidance, gate=GUIDANCE_INTERVAL)
     if through is not None:
         model = through(model)

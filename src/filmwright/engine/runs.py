@@ -30,6 +30,7 @@ __all__ = [
     "RECORD",
     "RunRecord",
     "Unfinished",
+    "begun",
     "folder_of",
     "forget_old",
     "pick_run",
@@ -94,6 +95,12 @@ class Unfinished:
             return f"{self.calls} answers of the denoiser are kept"
         return f"{self.steps_done} of {self.steps} steps"
 
+    @property
+    def goes_on(self) -> str:
+        """A line for whoever has asked for the same clip again."""
+        seed = self.record.request.seed
+        return f"{self.record.path.name} was begun with seed {seed} and goes on, {self.said}; a seed makes another take"
+
 
 def folder_of(request: Request, target: Path) -> Path:
     """Where the run that makes `target` of `request` keeps what it has reached."""
@@ -147,6 +154,19 @@ def pick_run(path: Path | None) -> Unfinished:
         what = f"a process is working on {runs[0].record.path}" if runs else "no run is unfinished"
         raise BadRequest(f"{what}: there is nothing to resume")
     return waiting[0]
+
+
+def begun(request: Request, path: Path) -> Unfinished | None:
+    """The unfinished run, on which no process works, that makes the clip `path` of this request but for the seed.
+
+    Whoever gives no seed and asks for the same clip again gets that one: with another seed nothing of it could be used.
+    """
+    for run in unfinished():
+        if run.record.path == path.absolute() and not run.running:
+            asked = request.model_copy(update={"seed": run.record.request.seed})
+            if asked.digest() == run.record.request.digest():
+                return run
+    return None
 
 
 def forget_old() -> None:

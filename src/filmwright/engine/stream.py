@@ -1,11 +1,14 @@
 """Blocks of a net that are in memory only while they compute: the next one is read in the meantime.
 
 A net whose blocks are on the meta device gets each block's weights when its turn comes and gives them back after it,
-so two blocks are in memory instead of all. The sums are those of the whole net, to the bit.
+so two blocks are in memory instead of all. The sums are those of the whole net, to the bit. Where the device has a
+memory of its own and the host's has room, a block is read once, with its weights made what they run in, and comes from
+there in the passes that follow.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -16,6 +19,8 @@ from torch.utils.hooks import RemovableHandle
 
 __all__ = ["StreamedBlocks"]
 
+ALIGNED = 256  # bytes: where each tensor of a block may begin
+PORTABLE = 1  # cudaHostRegisterPortable
 Load = Callable[[int], dict[str, Tensor]]
 """The weights of block i by their names within it, on the host."""
 
@@ -26,8 +31,10 @@ class StreamedBlocks:
     A net of ours iterates over them; in a net of somebody else's they `hook` themselves.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], load: Load, device: str) -> None:
-        self.blocks, self.load, self.device = blocks, load, torch.device(device)
+    def __init__(self, blocks: Sequence[nn.Module], load: Load, device: str, keep: int = 0) -> None:
+        """`keep` bytes of blocks at most stay in the host's memory once they were read."""
+        self.blocks, self.load, self.device, self.keep = blocks, load, torch.device(device), keep
+        self.kept: dict[int, _Kept] = {}
         # looked up once: a LoRA may wrap a layer later, its weights still have their place in the layer itself
         self.places = [
             {name: _owner(block, name) for name, _ in block.named_parameters()} for block in blocks
@@ -67,6 +74,9 @@ class StreamedBlocks:
         self.hooks.clear()
         self.coming = None
         self.reader.shutdown(wait=True, cancel_futures=True)
+        for block in self.kept.values():
+            block.close()
+        self.kept.clear()
 
     def _fill(self, index: int) -> None:
         weights = self._weights(index)
@@ -94,13 +104,67 @@ class StreamedBlocks:
 
     def _fetch(self, index: int) -> dict[str, Tensor]:
         """Runs in the reader's thread; a GPU is copied to on a stream of its own, beside the sums."""
-        weights = self.load(index)
         if self.side is None:
-            return weights
+            return self._read(index)
         with torch.cuda.stream(self.side):
-            placed = {k: v.pin_memory().to(self.device, non_blocking=True) for k, v in weights.items()}
+            weights, kept = self._read(index), index in self.kept
+            placed = {
+                k: (v if kept else v.pin_memory()).to(self.device, non_blocking=True)
+                for k, v in weights.items()
+            }
         self.side.synchronize()
         return placed
+
+    def _read(self, index: int) -> dict[str, Tensor]:
+        """The weights on the host: those that are kept, or as they are read, and then kept if there is room."""
+        if index in self.kept:
+            return self.kept[index].weights
+        weights = self.load(index)
+        size = sum(tensor.nbytes for tensor in weights.values())
+        if size > self.keep:
+            return weights
+        self.keep -= size
+        self.kept[index] = _Kept(weights, pinned=self.side is not None)
+        return self.kept[index].weights
+
+
+class _Kept:
+    """A block's weights in one piece of the host's memory, which a GPU can copy from beside its sums if it is pinned.
+
+    The piece is pinned where it lies: torch's own pinned tensors take up to twice their size, and are never given back.
+    """
+
+    def __init__(self, weights: dict[str, Tensor], *, pinned: bool) -> None:
+        starts, total = [], 0
+        for tensor in weights.values():
+            starts.append(total)
+            total += _bytes(tensor)
+        self.slab = torch.empty(total, dtype=torch.uint8)
+        self.weights = {}
+        for start, (name, tensor) in zip(starts, weights.items(), strict=True):
+            place = self.slab[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+            self.weights[name] = place.copy_(tensor)
+        self.pinned = pinned and _pin(self.slab)
+
+    def close(self) -> None:
+        """Lets go of the memory; nothing is copied from it any more."""
+        if self.pinned:
+            torch.cuda.cudart().cudaHostUnregister(self.slab.data_ptr())
+            self.pinned = False
+
+
+def _pin(slab: Tensor) -> bool:
+    """Whether the current GPU now copies from it by itself; where a system refuses, copies are slower and the same."""
+    if int(torch.cuda.cudart().cudaHostRegister(slab.data_ptr(), slab.nbytes, PORTABLE)) == 0:
+        return True
+    with contextlib.suppress(RuntimeError):  # which torch would raise at its next kernel: here is one
+        torch.zeros(1, device="cuda")
+    return False
+
+
+def _bytes(tensor: Tensor) -> int:
+    """What a tensor takes in a `_Kept`."""
+    return -(-tensor.nbytes // ALIGNED) * ALIGNED
 
 
 def _owner(block: nn.Module, name: str) -> tuple[nn.Module, str]:

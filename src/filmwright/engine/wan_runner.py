@@ -20,6 +20,7 @@ from filmwright.diffusion.samplers import OnStep, sampler_for
 from filmwright.diffusion.schedules import few_steps, timesteps
 from filmwright.engine.attention import choose_attention
 from filmwright.engine.cache import FirstBlockCache, StepCache, TeaCache
+from filmwright.engine.check_sampling import guidances_of, shift_of
 from filmwright.engine.compiled import apart, compiled_run
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.distilled import distilled_findings
@@ -32,6 +33,7 @@ from filmwright.engine.rollout import roll_out
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.engine.strips import joined
 from filmwright.engine.wan import Expert, Given, Pass, denoise_wan, given_frames
+from filmwright.engine.wan_loras import adapted, check_merge, loras_for, merged
 from filmwright.media.image import load_image
 from filmwright.models.strips import Strip, strips_of
 from filmwright.models.wan import Attend, Context, WanTransformer, plainly
@@ -42,13 +44,10 @@ from filmwright.spec.clip import Sound
 from filmwright.spec.compositions import Composition, check_together
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Strategy
-from filmwright.spec.request import Keyframe, LoraRef, Request
+from filmwright.spec.request import Keyframe, Request
 from filmwright.spec.words import Finding
 from filmwright.weights.card import ModelCard, load_card
-from filmwright.weights.files import read_weights
-from filmwright.weights.lora import adapt, read_lora
 from filmwright.weights.places import Place, PlacedLora, hashed, place_of
-from filmwright.weights.wan import own_name
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_parts import parts_of
 from filmwright.weights.wan_sketch import WanSketch
@@ -93,8 +92,9 @@ class WanRunner:
         Without guidance nobody asks what is not wanted: [1, l, d]. First of all, what computes attention is chosen.
 
         Raises:
-            BadRequest: the attention that is asked for is not right here.
+            BadRequest: the attention that is asked for is not right here, or there is no LoRA to merge.
         """
+        check_merge(request, self.loras)
         folder = self.folder
         shapes, head_dim = _attended(self.card, folder, request), folder.configs[0].head_dim
         self._attend, found = choose_attention(
@@ -151,17 +151,15 @@ class WanRunner:
         on_step: OnStep,
         through: Callable[[Denoise], Denoise],
     ) -> Latents:
-        """Clean latents [1, c, t, h, w]. A second expert's guidance keeps its proportion to the first one's."""
+        """Clean latents [1, c, t, h, w]."""
         words, given, tokens = prepared
         card = self.card
-        low = card.guidance if card.guidance_low is None else card.guidance_low
-        proportion = 1.0 if request.guidance == 1 else low / card.guidance  # none is none for both
-        guidances = (request.guidance, request.guidance * proportion)
+        guidances = guidances_of(request, card)
         reaches = (0.0,) if self.folder.boundary is None else (self.folder.boundary, 0.0)
         shape = latent_shape(self.folder, request)
         draw = partial(torch.randn, generator=torch.Generator().manual_seed(request.seed))
         noise = draw(shape).to(words.device)
-        shift = card.shift or 1.0
+        shift = shift_of(request, card) or 1.0
         times = few_steps(card.levels, shift=shift) if card.levels else timesteps(request.steps, shift=shift)
         attend = self._attend
         caches: list[StepCache] = []
@@ -284,27 +282,32 @@ class WanRunner:
             mode, compiled = proof.mode, proof.compiled
             give_back(self.folder.device)
         streamed = nets == "streamed"
-        check_together(Composition(nets=nets, cuda_graphs=request.cuda_graphs))
-        load = self.folder.transformer_shell if streamed else self.folder.transformer
-        net = self._net(f"transformer {index} {mode}", partial(load, index, mode), nets)
+        check_together(
+            Composition(nets=nets, cuda_graphs=request.cuda_graphs, merged=bool(request.merge_lora))
+        )
+        loras = loras_for(index, request, self.loras)
+        name, load = f"transformer {index} {mode}", partial(self.folder.transformer, index, mode)
+        if streamed:
+            load = partial(self.folder.transformer_shell, index, mode)
+        elif loras and request.merge_lora:
+            name, load = f"{name} with {loras}", partial(merged, load, loras)
+        self._hold_only(name, f"transformer {index} ")
+        net = self._net(name, load, nets)
         net.attend = apart(attend) if compiled else attend
         net.run = compiled_run(self.folder.device) if compiled else plainly
         if streamed:
             block = partial(self.folder.block, index, mode=mode)
-            blocks = StreamedBlocks(list(net.blocks), block, self.folder.device)
+            blocks = StreamedBlocks(list(net.blocks), block, self.folder.device, self.strategy.host)
             net.stream = blocks  # type: ignore[assignment]
             stack.callback(blocks.close)
-        for lora in self.loras:
-            lora.check()  # of a runner that is held, the file may have changed since
-        asked: tuple[PlacedLora | LoraRef, ...] = (*self.loras, *request.loras)
-        wanted = [r for r in asked if r.expert in ("both", ("high", "low")[index])]
-        loras = [
-            (read_lora(Path(r.path).name, read_weights(Path(r.path)), net, own_name), r.weight)
-            for r in wanted
-        ]
-        if loras:
-            stack.callback(adapt(net, loras, net.patch_embedding.weight))
+        if loras and not request.merge_lora:
+            stack.callback(adapted(net, loras))
         return net
+
+    def _hold_only(self, name: str, kind: str) -> None:
+        """Of a kind of nets, such as an expert with these LoRAs merged or those, none but `name` stays held."""
+        for other in [held for held in self._held if held.startswith(kind) and held != name]:
+            del self._held[other]
 
     def _net(self, name: str, load: Callable[[], N], nets: str | None = None) -> N:
         """A net, held for the next time if the strategy says so; else it is gone when the caller is done with it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from filmwright.media.beside import check_beside, sidecar_path
 from filmwright.media.files import check_output, write_atomic
 from filmwright.media.sound import fit_sound, stereo
 from filmwright.media.video import VideoWriter
@@ -27,7 +28,7 @@ class Seal(Protocol):
         """Seal the file at `path`, which will be called `title`; the text of its sidecar."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Clip(spec_clip.Clip):
     """Frames uint8 [T,H,W,3] sRGB, rate, sound, the request that made them, the text of the sidecar and what signs the
     file, if it has them.
@@ -57,9 +58,11 @@ def save_clip(
     A `seal` is put on the file before it gets its name, and says what the sidecar is.
 
     Raises:
-        MediaError: the path cannot be written, or the frames cannot be coded.
+        MediaError: the path cannot be written, a file that is no sidecar lies beside it, or the frames cannot be coded.
     """
     path = check_output(path, suffixes=(".mp4",))
+    if sidecar is not None or seal is not None:
+        check_beside(path)
     _, height, width, _ = clip.frames.shape
     said: list[str] = []
 
@@ -77,17 +80,17 @@ def save_clip(
                 video.write_audio(stereo(sound.samples[:, second * sound.rate : (second + 1) * sound.rate]))
     sidecar = said[0] if said else sidecar
     if sidecar is not None:
-        write_atomic(path.with_suffix(".json"), sidecar)
+        write_atomic(sidecar_path(path), sidecar)
     return path
 
 
 def html_video(clip: spec_clip.Clip) -> str:
-    """A `<video>` element with the clip inside it, looping, for a notebook or a report."""
-    if clip.path is not None and clip.path.is_file():
-        content = clip.path.read_bytes()
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            content = save_clip(clip, Path(folder) / "clip.mp4").read_bytes()
+    """A `<video>` element with the frames that the clip holds, looping, for a notebook or a report.
+
+    What lies at its path is not looked at: a later clip may have taken its place.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        content = save_clip(clip, Path(folder) / "clip.mp4").read_bytes()
     _, height, width, _ = clip.frames.shape
     source = f"data:video/mp4;base64,{base64.b64encode(content).decode()}"
     return f'<video src="{source}" width="{width}" height="{height}" controls loop muted autoplay></video>'

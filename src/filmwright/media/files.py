@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
@@ -16,9 +16,11 @@ from filmwright.spec.errors import MediaError
 
 __all__ = [
     "check_output",
+    "check_output_folder",
     "digest_file",
     "hidden_beside",
     "is_left_over",
+    "making",
     "replacing",
     "say_os_error",
     "write_atomic",
@@ -105,26 +107,77 @@ def check_output(path: Path | str, *, suffixes: Sequence[str] = ()) -> Path:
         size = len(os.fsencode(path.name))
         limit = MAX_NAME_BYTES - HIDDEN_BYTES
         raise MediaError(f"cannot write {path.name[:24]}...: its name has {size} bytes, the limit is {limit}")
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise MediaError(
-            f"cannot write {path}: its name ends in {path.suffix or 'nothing'!r}, "
-            f"it must end in {' or '.join(suffixes)}"
-        )
     try:
         if path.is_dir():
-            raise MediaError(f"cannot write {path}: it is a folder; name a file, such as {path / 'film.mp4'}")
+            inside = path / f"film{suffixes[0] if suffixes else '.mp4'}"
+            raise MediaError(f"cannot write {path}: it is a folder; name a file, such as {inside}")
+        if suffixes and path.suffix.lower() not in suffixes:
+            raise MediaError(_say_ending(path, suffixes))
         if not folder.exists():
             raise MediaError(f"cannot write {path}: the folder {folder} does not exist; make it first")
         if not folder.is_dir():
             raise MediaError(f"cannot write {path}: {folder} is not a folder; choose another one")
-        with tempfile.TemporaryFile(
-            dir=folder
-        ) as probe:  # os.access would trust mode bits that a disk may not obey
-            probe.write(bytes(1 << 16))
-            probe.flush()
+        _probe(folder)
     except OSError as error:
         raise say_os_error(path, error) from error
     return path
+
+
+def check_output_folder(folder: Path | str) -> Path:
+    """See that files can be written into a folder, there or still to be made, before any work; leaves nothing behind.
+
+    Raises:
+        MediaError: it is a file, it cannot be made, or it is not writable or full.
+    """
+    folder = Path(folder)
+    if "\0" in str(folder):
+        raise MediaError(f"cannot write {str(folder)!r}: that is no folder name")
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise MediaError(f"cannot write into {folder}: it is a file; name a folder")
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise MediaError(f"cannot make {folder}: {there} is not a folder; choose another one")
+        _probe(there)
+    except FileNotFoundError as error:  # such as /proc
+        raise MediaError(f"cannot make {folder}: {there} takes no files; choose another folder") from error
+    except OSError as error:
+        raise say_os_error(folder, error) from error
+    return folder
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[Path]:
+    """Make a folder, with those above it; what was made and is still empty when the block ends is taken away again.
+
+    Raises:
+        MediaError: it cannot be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise say_os_error(folder, error) from error
+        yield folder
+    finally:
+        for path in missing:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+
+
+def _say_ending(path: Path, suffixes: Sequence[str]) -> str:
+    must = f"it must end in {' or '.join(suffixes)}"
+    if not path.suffix:
+        return f"cannot write {path}: {must}, such as {path.with_name(path.name + suffixes[0])}"
+    return f"cannot write {path}: its name ends in {path.suffix!r}, {must}"
+
+
+def _probe(folder: Path) -> None:
+    """Writes a nameless file: os.access would trust mode bits that a disk may not obey."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(1 << 16))
+        probe.flush()
 
 
 def digest_file(path: Path | str) -> str:

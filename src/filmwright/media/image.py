@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:  # numpy loads where pixels are wanted: a bad path is answered
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_PIXELS", "check_image", "load_image"]
+__all__ = ["MAX_PIXELS", "check_image", "load_image", "upright_size"]
 
 MAX_PIXELS = 100_000_000  # 300 MB decoded; a larger picture is a scan or a decompression bomb
 BROKEN = (
@@ -28,6 +29,7 @@ BROKEN = (
     struct.error,
     zlib.error,
 )  # Pillow's, when it decodes
+ORIENTATION = 0x0112  # of EXIF; from 5 on the picture lies on its side
 
 
 def check_image(path: Path | str) -> tuple[int, int]:
@@ -36,10 +38,39 @@ def check_image(path: Path | str) -> tuple[int, int]:
     Raises:
         MediaError: missing, unreadable, not an image, truncated, animated, or more than 100 megapixels.
     """
+    return _checked(path)[0]
+
+
+def upright_size(path: Path | str) -> tuple[int, int]:
+    """Width and height in pixels of a picture as it is looked at: turned as its EXIF says.
+
+    Raises:
+        MediaError: as of `check_image`.
+    """
+    return _checked(path)[1]
+
+
+def _checked(path: Path | str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A whole picture's size as stored and upright; one that has not changed since is not decoded again."""
+    try:
+        place = Path(path).absolute()
+        found = place.stat()
+    except (OSError, ValueError):
+        return _sizes(path)  # which says why it cannot be read
+    return _known_sizes(str(path), place, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=32)
+def _known_sizes(path: str, *_: object) -> tuple[tuple[int, int], tuple[int, int]]:
+    return _sizes(path)
+
+
+def _sizes(path: Path | str) -> tuple[tuple[int, int], tuple[int, int]]:
     with _opened(path) as image:
         _load(image, path)
         width, height = image.size
-    return width, height
+        lies = image.getexif().get(ORIENTATION, 1) >= 5
+    return (width, height), (height, width) if lies else (width, height)
 
 
 def load_image(path: Path | str, width: int, height: int) -> NDArray[np.uint8]:

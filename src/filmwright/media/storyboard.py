@@ -60,7 +60,7 @@ def save_storyboard(panels: Iterable[Panel], path: Path | str, *, title: str, ab
         MediaError: it cannot be written, or there is no panel.
     """
     path = check_output(path, suffixes=(".html",))
-    count, section = 0, ""
+    count, section, opened = 0, "", False
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         said = html.escape(title)
         file.write(
@@ -68,12 +68,16 @@ def save_storyboard(panels: Iterable[Panel], path: Path | str, *, title: str, ab
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
             "style-src 'unsafe-inline'\">\n"
             f"<title>{said}</title>\n<style>{STYLE}</style>\n<h1>{said}</h1>\n"
-            f"{_paragraph(about, 'time')}<ol>\n"
+            f"{_paragraph(about, 'time')}"
         )
         for panel in panels:
             if panel.section != section:
                 section = panel.section
-                file.write(f"</ol>\n<h2>{html.escape(section)}</h2>\n{_paragraph(panel.about)}<ol>\n")
+                file.write("</ol>\n" if opened else "")
+                file.write(f"<h2>{html.escape(section)}</h2>\n{_paragraph(panel.about)}")
+                opened = False
+            file.write("" if opened else "<ol>\n")
+            opened = True
             count += 1
             file.write(_item(count, panel))
         file.write("</ol>\n</html>\n")

@@ -1,8 +1,8 @@
 """What a manifest says of a file: how it came to be, from what, and from which words (C2PA 2.2, section 18).
 
 A generated clip is `c2pa.created` as trainedAlgorithmicMedia. A film is `c2pa.created` as a composite, and places each
-shot as a `componentOf` ingredient, whose own manifest is nested whole. A file made from one other (a delivery, an
-upscale, a still) opens it as its `parentOf`. Prompt, model, seed and weights stand in an assertion of our own,
+shot as a `componentOf` ingredient, whose own manifest is nested whole. A file made from one other (a delivery, post, a
+still) opens it as its `parentOf`. Prompt, model, seed and weights stand in an assertion of our own,
 `org.filmwright.generation`, and prompt and system once more in IPTC's fields, which other tools read.
 """
 
@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from filmwright.spec.post import PostStage, Resize, Retime
 from filmwright.version import VERSION
 
 __all__ = [
     "GENERATION",
+    "Change",
     "Generation",
     "Ingredient",
     "Manifest",
     "clip_manifest",
     "derived_manifest",
     "film_manifest",
+    "post_changes",
+    "unnamed_manifest",
 ]
 
 GENERATION = "org.filmwright.generation"
@@ -32,7 +36,11 @@ IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 AGENT = {"name": "Filmwright", "version": VERSION}
 TRAINING_USES = ("cawg.ai_generative_training", "cawg.ai_training", "cawg.data_mining", "cawg.ai_inference")
 
+POST_ACTIONS = {"resize": "c2pa.resized", "grade": "c2pa.color_adjustments"}  # any other stage is c2pa.edited
+
 Relationship = Literal["parentOf", "componentOf", "inputTo"]
+Change = tuple[str, str]
+"""A C2PA action, and words about it; none where empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,16 +112,19 @@ def clip_manifest(
     *,
     private: bool = False,
     inputs: Sequence[Ingredient | Path] = (),
+    changes: Sequence[Change] = (),
     allow_training: bool = False,
 ) -> Manifest:
-    """Of a clip that a model made. `inputs` are the pictures it was given, such as a keyframe, or the clips of them.
+    """Of a clip that a model made. `inputs` are the pictures it was given, such as a keyframe, or the clips of them;
+    `changes` what was done to it since.
 
     A `private` one, or one of an untold `generation`, says only that it was generated and by what software: no words,
     model, seed or pictures.
     """
     action: dict[str, Any] = _action("c2pa.created", digitalSourceType=f"{SOURCE}trainedAlgorithmicMedia")
+    done = tuple(_change(change) for change in changes)
     if private or generation is None:
-        return Manifest(title=title, actions=(action,), assertions=(_training(allow_training),))
+        return Manifest(title=title, actions=(action, *done), assertions=(_training(allow_training),))
     if inputs:
         action["parameters"] = {"ingredientIds": [ingredient_label(i) for i in range(len(inputs))]}
     iptc = {
@@ -124,7 +135,7 @@ def clip_manifest(
     }
     return Manifest(
         title=title,
-        actions=(action,),
+        actions=(action, *done),
         assertions=((GENERATION, generation.plain()), ("cawg.metadata", iptc), _training(allow_training)),
         ingredients=tuple(
             given if isinstance(given, Ingredient) else Ingredient(path=given, relationship="inputTo")
@@ -171,21 +182,56 @@ def derived_manifest(
     title: str,
     parent: Path,
     *,
-    action: str = "c2pa.transcoded",
-    description: str = "",
+    changes: Sequence[Change] = (("c2pa.transcoded", ""),),
+    parent_title: str = "",
     allow_training: bool = False,
 ) -> Manifest:
-    """Of a file made from one other: a delivery (c2pa.transcoded), an upscale or a still (c2pa.edited)."""
-    said = {"description": description} if description else {}
+    """Of a file made from one other by `changes`: a delivery (c2pa.transcoded), a still (c2pa.edited), post.
+
+    `parent_title` is told instead of the parent's name.
+    """
     return Manifest(
         title=title,
         actions=(
             _action("c2pa.opened", parameters={"ingredientIds": [ingredient_label(0)]}),
-            _action(action, **said),
+            *map(_change, changes),
         ),
         assertions=(_training(allow_training),),
-        ingredients=(Ingredient(path=parent, relationship="parentOf"),),
+        ingredients=(Ingredient(path=parent, relationship="parentOf", title=parent_title),),
     )
+
+
+def unnamed_manifest(
+    title: str, source: str, *, changes: Sequence[Change] = (), allow_training: bool = False
+) -> Manifest:
+    """Of a file made from another that is not named: `source` is IPTC's word for what it is, and `changes` were made.
+
+    So a private file says what it is without the words that its parent's credentials hold.
+    """
+    return Manifest(
+        title=title,
+        actions=(_action("c2pa.created", digitalSourceType=f"{SOURCE}{source}"), *map(_change, changes)),
+        assertions=(_training(allow_training),),
+    )
+
+
+def post_changes(stages: Sequence[PostStage]) -> tuple[Change, ...]:
+    """What stages of post do, as C2PA's actions."""
+
+    def said(stage: PostStage) -> str:
+        match stage:
+            case Resize(width=width, height=height):
+                return f"resize to {width}x{height}"
+            case Retime(fps=fps, method=method):
+                return f"retime to {fps} frames a second, {method}"
+        return stage.name
+
+    return tuple((POST_ACTIONS.get(stage.name, "c2pa.edited"), said(stage)) for stage in stages)
+
+
+def _change(change: Change) -> dict[str, Any]:
+    action, description = change
+    return _action(action, description=description) if description else _action(action)
 
 
 def _action(name: str, **more: Any) -> dict[str, Any]:

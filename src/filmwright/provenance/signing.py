@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +17,22 @@ from filmwright.provenance.manifest import Manifest, ingredient_label
 from filmwright.provenance.streams import Watched, interruptible
 from filmwright.spec.errors import CredentialsError
 
-__all__ = ["MARK", "SharedManifest", "Signed", "can_hold", "can_sign", "context", "mime_of", "sign_file"]
+__all__ = [
+    "EXPIRED",
+    "MARK",
+    "UNKNOWN",
+    "SharedManifest",
+    "Signed",
+    "can_hold",
+    "can_sign",
+    "context",
+    "failures_of",
+    "mime_of",
+    "sign_file",
+]
+
+EXPIRED = {"signingCredential.expired", "claimSignature.outsideValidity"}
+UNKNOWN = {"signingCredential.untrusted"}
 
 MARK = "Made with Filmwright; signed with content credentials"
 """Written as a comment into files that will be signed: where the credentials are cut off, it says that they were."""
@@ -35,10 +50,18 @@ MIME = {
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """A signature that was made: the manifest's own name, and who signed."""
+    """A signature that was made: the manifest's own name, and who signed.
+
+    `broken` are the titles of the ingredients that were not as their own credentials say; it is written in the file.
+    """
 
     manifest: str
     signer: str
+    broken: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, str]:
+        """As JSON data."""
+        return {"manifest": self.manifest, "signer": self.signer}
 
 
 HELD = 16  # MB of a file that signing may hold; the rest goes through a temporary file, or a film would be held twice
@@ -164,11 +187,11 @@ def _sign(path: Path, mime: str, builder: Any, authority: Authority) -> Signed:
             builder.sign(signer, mime, source, target)
             target.flush()
             os.fsync(target.fileno())
-        name = _active(part, mime)
+        name, broken = _active(part, mime)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return Signed(manifest=name, signer=authority.name)
+    return Signed(manifest=name, signer=authority.name, broken=broken)
 
 
 def context(*roots: str, checks: bool = True, pieces: bool = False) -> Any:
@@ -198,8 +221,14 @@ def context(*roots: str, checks: bool = True, pieces: bool = False) -> Any:
     return c2pa.Context.from_dict(settings)
 
 
-def _active(path: Path, mime: str) -> str:
-    """The name of the manifest in a file, without hashing the file."""
+def failures_of(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was found wrong with an ingredient when it was used, but for a signer who is not known."""
+    failures = part.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
+    return [failure for failure in failures if failure.get("code") not in UNKNOWN]
+
+
+def _active(path: Path, mime: str) -> tuple[str, tuple[str, ...]]:
+    """The name of the manifest in a file, and its broken ingredients, without hashing the file."""
     import c2pa
 
     settings = context(checks=False)
@@ -208,7 +237,14 @@ def _active(path: Path, mime: str) -> str:
         Watched(path, came) as file,
         c2pa.Reader(mime, file, context=settings) as reader,
     ):
-        return str(json.loads(reader.json())["active_manifest"])
+        found = json.loads(reader.json())
+    name = str(found["active_manifest"])
+    broken = (
+        str(part.get("title", ""))
+        for part in found["manifests"][name].get("ingredients", [])
+        if any(failure.get("code") not in EXPIRED for failure in failures_of(part))
+    )
+    return name, tuple(broken)
 
 
 def _has_one_media_box(path: Path, mime: str) -> bool:

@@ -1,32 +1,40 @@
 """Verifying a file: is it as it was signed, by whom, and from which words; or was it changed, stripped or never signed.
 
 What can be told, and what not: a changed file fails a hash, and the assertion that fails is named. A signature of an
-unknown authority proves only that nobody changed the file since that somebody signed it. A file without credentials
-was stripped if something says so that survives copying: the mark in its metadata, or a sidecar beside it; without
-either, it looks like one that was never signed.
+unknown authority proves only that nobody changed the file since that somebody signed it. A file may be as it was
+signed, and yet be made from one that was not: then the chain is broken there, and that one is named. A file without
+credentials was stripped if something says so that survives copying: the mark in its metadata, or a sidecar beside it;
+without either, it looks like one that was never signed.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from filmwright.provenance.authority import credentials_folder, root_of
 from filmwright.provenance.manifest import GENERATION, SOURCE
-from filmwright.provenance.signing import MARK, can_sign, context, mime_of
+from filmwright.provenance.signing import (
+    EXPIRED,
+    MARK,
+    UNKNOWN,
+    can_hold,
+    can_sign,
+    context,
+    failures_of,
+    mime_of,
+)
 from filmwright.provenance.streams import Watched, interruptible
 from filmwright.spec.errors import CredentialsError
 
-__all__ = ["Made", "Problem", "State", "Verdict", "verify_file"]
+__all__ = ["Made", "Problem", "State", "Verdict", "verify_file", "verify_folder"]
 
-State = Literal["valid", "unknown-signer", "expired", "tampered", "stripped", "unsigned"]
+State = Literal["valid", "unknown-signer", "expired", "tampered", "broken-chain", "stripped", "unsigned"]
 
-EXPIRED = {"signingCredential.expired", "claimSignature.outsideValidity"}
-UNKNOWN = {"signingCredential.untrusted"}
 MAX_SIDECAR = 10_000_000
 MAX_DEPTH = 32  # manifests nest as films hold films; a deeper chain is a trap
 
@@ -54,6 +62,19 @@ class Made:
     generation: Mapping[str, Any] | None = None  # what `Generation.plain` wrote, if it is not private
     problems: tuple[Problem, ...] = ()  # found when it was used in the one above
     ingredients: tuple[Made, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it is in IPTC's word; of what was made from one other, what that is. Empty where nothing says so."""
+        parent = next((part for part in self.ingredients if part.relationship == "parentOf"), None)
+        return self.source or (parent.kind if parent is not None else "")
+
+    def broken(self) -> Iterator[Made]:
+        """All below that were not as they had been signed when they were used; an expired signer breaks nothing."""
+        for part in self.ingredients:
+            if any(problem.code not in EXPIRED for problem in part.problems):
+                yield part
+            yield from part.broken()
 
     def plain(self) -> dict[str, Any]:
         """As JSON data."""
@@ -84,7 +105,7 @@ class Verdict:
 
     @property
     def is_valid(self) -> bool:
-        """Unchanged, and signed by an authority that is known here."""
+        """Unchanged, as is all that it was made from, and signed by an authority that is known here."""
         return self.state == "valid"
 
     def plain(self) -> dict[str, Any]:
@@ -154,9 +175,8 @@ def _judged(path: Path, found: dict[str, Any]) -> Verdict:
     codes = {str(failure["code"]) for failure in failures}
     problems = tuple(_problem(failure) for failure in failures)
     if broken := [p for p in problems if p.code not in EXPIRED | UNKNOWN]:
-        what = ", ".join(dict.fromkeys(f"{p.where} ({p.code})" for p in broken))
         state: State = "tampered"
-        said = f"changed since it was signed: {what}"
+        said = f"changed since it was signed: {_places(broken)}"
     elif codes & EXPIRED:
         state = "expired"
         said = (
@@ -169,10 +189,39 @@ def _judged(path: Path, found: dict[str, Any]) -> Verdict:
             f"unchanged since it was signed, by somebody who says to be {made.signer!r} and is not known here: "
             "--trust takes the certificate of an authority that you know"
         )
+    elif below := list(made.broken()):
+        state = "broken-chain"
+        said = f"unchanged since {made.signer} signed it, but made from what was not: " + "; ".join(
+            dict.fromkeys(
+                f"{_printable(part.title)} was changed before ({_places(part.problems)})" for part in below
+            )
+        )
     else:
         state = "valid"
         said = f"unchanged since {made.signer} signed it: an authority known here, not on a public trust list"
     return Verdict(path=path, state=state, said=said, signer=made.signer, problems=problems, made=made)
+
+
+def verify_folder(folder: Path | str, *, trust: Sequence[Path] = ()) -> tuple[Verdict, ...]:
+    """The verdict on each file in a folder that can carry credentials, in order, such as the pictures of a sequence.
+
+    Raises:
+        CredentialsError: there is none, or a certificate cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        paths = sorted(
+            path
+            for path in folder.iterdir()
+            if can_hold(path) and path.is_file() and not path.name.startswith(".")
+        )
+    except OSError as error:
+        raise CredentialsError(f"cannot verify {folder}: {(error.strerror or str(error)).lower()}") from error
+    if not paths:
+        raise CredentialsError(
+            f"cannot verify {folder}: no file in it can carry content credentials; give a folder of PNG pictures"
+        )
+    return tuple(verify_file(path, trust=trust) for path in paths)
 
 
 def _bare(path: Path) -> Verdict:
@@ -246,18 +295,22 @@ def _made(
                 part.get("active_manifest"),
                 str(part.get("title", "")),
                 str(part.get("relationship", "")),
-                tuple(
-                    _problem(failure)
-                    for failure in part.get("validation_results", {})
-                    .get("activeManifest", {})
-                    .get("failure", [])
-                    if failure.get("code") not in UNKNOWN
-                ),
+                tuple(map(_problem, failures_of(part))),
                 depth + 1,
             )
             for part in found.get("ingredients", [])
         ),
     )
+
+
+def _places(problems: Sequence[Problem]) -> str:
+    """What is wrong where, each once."""
+    return ", ".join(dict.fromkeys(_printable(f"{p.where} ({p.code})") for p in problems))
+
+
+def _printable(text: str) -> str:
+    """Words from a file that anybody may have made: one line, and nothing that steers a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _problem(failure: Mapping[str, Any]) -> Problem:

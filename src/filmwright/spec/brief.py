@@ -10,7 +10,10 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict
 
-from filmwright.spec.words import Mention, mentions
+from filmwright.spec.lexicon import STOP_WORDS
+from filmwright.spec.nearest import describing
+from filmwright.spec.verbs import MOSTLY_NOUNS, MOTIONS, first_move, verb_forms
+from filmwright.spec.words import Mention, mentions, split_words
 
 __all__ = ["PARTS_OF_A_BRIEF", "Brief", "parse_brief"]
 
@@ -22,6 +25,13 @@ _PART_OF = {
     "lens": "lens", "mood": "mood",
 }  # fmt: skip
 _LINKS = re.compile(r"^(?:(?:and|then|while|as|with|in which)\s+)+(?=\S)", re.IGNORECASE)
+_NO_NAME = ("",)  # of a verb that the lexicon does not know
+_OF = re.compile(r"\s*of\s+(?:the\s+)?")
+_PLACE = re.compile(
+    r"((?:on|in|at|over|across|along|through|inside|beside|near)\s+(?:an?|the)\s+[\w-]+(?:\s+[\w-]+)?)\s+"
+    r"(?=(?:in|at|under|by|on|during|with|from)\b)",
+    re.IGNORECASE,
+)
 
 
 class Brief(BaseModel):
@@ -51,8 +61,10 @@ def parse_brief(prompt: str) -> Brief:
     parts: dict[str, list[str]] = {name: [] for name in PARTS_OF_A_BRIEF}
     found = mentions(prompt)
     acted = False
+    if not re.search(r"\w|[^\x00-\x7f]", prompt):
+        return Brief()
     for n, (start, end) in enumerate(_clauses(prompt)):
-        inside = [m for m in found if start <= m.start < end]
+        inside = _with_verb(prompt, start, end, [m for m in found if start <= m.start < end], acted)
         at_start = True
         for part, text in _pieces(prompt, start, end, inside, first=n == 0, acted=acted):
             acted = acted or part == "action"
@@ -70,6 +82,36 @@ def _clauses(prompt: str) -> list[tuple[int, int]]:
     return [(a + 1, b) for a, b in pairwise(edges) if prompt[a + 1 : b].strip()]
 
 
+def _with_verb(prompt: str, start: int, end: int, inside: list[Mention], acted: bool) -> list[Mention]:
+    """The mentions of a clause, and its first verb if it is one that the lexicon does not know: "a cat runs"."""
+    if any(m.attribute in ("happening", "camera") for m in inside):
+        return inside
+    words = split_words(prompt[start:end])
+    at = first_move([w.text for w in words], describing())
+    if at is None and words and _is_doing(words[0].text, words[1].text if words[1:] else "", acted):
+        at = 0  # ", walks through rain"
+    if at is None:
+        return inside
+    verb = Mention(
+        attribute="happening",
+        names=_NO_NAME,
+        phrase=words[at].text,
+        start=start + words[at].start,
+        end=start + words[at].end,
+    )
+    if any(m.start <= verb.start < m.end for m in inside):
+        return inside
+    return sorted([*inside, verb], key=lambda m: m.start)
+
+
+def _is_doing(word: str, after: str, acted: bool) -> bool:
+    """Whether a clause that begins with these words goes on with what is done: "they kiss, waltz and part"."""
+    base, form = verb_forms().get(word, ("", ""))
+    if form == "base":
+        return acted and base in MOTIONS - MOSTLY_NOUNS and (not after or after in STOP_WORDS)
+    return base in MOTIONS
+
+
 def _pieces(
     prompt: str, start: int, end: int, inside: list[Mention], *, first: bool, acted: bool
 ) -> list[tuple[str, str]]:
@@ -80,6 +122,15 @@ def _pieces(
     for mention in inside:
         part = _PART_OF[mention.attribute]
         acted = acted or part == "action"
+        if runs and mention.names == _NO_NAME and runs[-1][0] == "subject":
+            runs[-1] = ("subject", mention.start)  # "a lighthouse keeper walks"
+        if (
+            part == "setting"
+            and runs
+            and runs[-1][0] == "subject"
+            and _OF.fullmatch(prompt, runs[-1][1], mention.start)
+        ):
+            part = "subject"  # "a glass of water"
         if part == "subject" and acted:
             part = "action"  # what the action is done to
         if runs and runs[-1][0] == part:
@@ -95,7 +146,12 @@ def _pieces(
             pieces.append(("subject", lead))
             at = inside[0].start
     for part, stop in runs:
-        pieces.append((part, prompt[at:stop].strip()))
+        text = prompt[at:stop].strip()
+        place = _PLACE.match(text) if part == "light" else None
+        if place and not mentions(place[1]):  # "on a table in moonlight"
+            pieces.append(("setting", place[1]))
+            text = text[place.end() :]
+        pieces.append((part, text))
         at = stop
     return pieces
 

@@ -12,6 +12,8 @@ from filmwright.spec.request import Request
 
 __all__ = ["Clip", "Sound"]
 
+SHOWN = 48  # letters of a prompt
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sound:
@@ -26,7 +28,7 @@ class Sound:
         return float(self.samples.shape[1] / self.rate)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Clip:
     """`frames` uint8 [T,H,W,3] sRGB, `fps`; the request that made it, the file it was written to, its sound, if any."""
 
@@ -40,3 +42,16 @@ class Clip:
     def seconds(self) -> float:
         """How long it plays."""
         return len(self.frames) / self.fps
+
+    def __repr__(self) -> str:
+        """One line: what the clip is, where it lies and how its prompt begins."""
+        num_frames, height, width, _ = self.frames.shape
+        said = [f"{width}x{height}, {num_frames} frames, {self.fps} fps, {self.seconds:.2f} s"]
+        if self.sound is not None:
+            said.append("with sound")
+        if self.path is not None:
+            said.append(str(self.path))
+        if self.request is not None:
+            prompt = self.request.prompt
+            said.append(repr(prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN].rstrip()}..."))
+        return f"<Clip {', '.join(said)}>"

@@ -35,6 +35,7 @@ class Composition:
     cuda_graphs: bool = False
     lora: Literal["none", "low rank", "whole"] = "none"  # whole: changes that have no low rank
     lora_name: str = "the LoRA"
+    merged: bool = False  # LoRAs are added to the weights
     sharing: int = 1  # processes that share a pass's tokens
 
 
@@ -48,6 +49,7 @@ def composition(request: Request, family: str) -> Composition:
         compiled=bool(request.compile),
         attention=request.attention,
         cuda_graphs=bool(request.cuda_graphs),
+        merged=bool(request.merge_lora),
     )
 
 
@@ -71,6 +73,8 @@ def refusal(run: Composition) -> str | None:
                 "its steps are few and quick" if run.family == "pocket" else "the models of the Wan family do"
             )
             return f"model {run.model!r} takes no --cache: {why}"
+        if run.merged:
+            return f"model {run.model!r} takes no --merge-lora: the models of the Wan family do"
         if run.attention != "auto":
             why = "it has one exact way" if run.family == "pocket" else "the models of the Wan family do"
             return f"model {run.model!r} takes no --attention: {why}, leave it out"
@@ -93,6 +97,16 @@ def refusal(run: Composition) -> str | None:
         return reason
     if run.sharing > 1 and run.compiled:
         return "--compile and tokens shared by several processes do not go together: leave one out"
+    if run.merged and run.nets == "streamed":
+        return (
+            "--merge-lora and blocks that are read as they are needed do not go together, since they come as the file "
+            "has them: give the run more memory (--memory), or leave --merge-lora out"
+        )
+    if run.merged and run.quantize != "none":
+        return (
+            "--merge-lora and --quantize do not go together, since weights of eight bits cannot take a LoRA up: "
+            "leave one out"
+        )
     if run.lora == "whole" and run.nets == "streamed":
         return (
             f"{run.lora_name} as a whole, which cannot be while blocks are read as they are "

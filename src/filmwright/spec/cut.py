@@ -41,6 +41,7 @@ class Source:
     clip: Path | None = None  # the same as H.264 in MP4, for players and editors
     blob: str | None = None  # BLAKE3 (hex) of the file at `path`
     rendered_fps: int | None = None  # the rate before post; None: `fps`
+    post: str | None = None  # what its post is known by, hex; None where it has none, or that is not made
 
 
 @dataclass(frozen=True, kw_only=True)

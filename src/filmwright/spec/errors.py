@@ -13,6 +13,7 @@ __all__ = [
     "FilmwrightError",
     "HubError",
     "MediaError",
+    "NotThisModel",
     "RefineError",
     "TimelineError",
     "WeightsError",
@@ -41,6 +42,10 @@ class BadFilm(BadRequest):
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(self.mistakes))
+
+
+class NotThisModel(BadRequest):
+    """The model cannot do what the request asks, and another one may: `engine.other_models` says which."""
 
 
 class DoesNotFit(BadRequest):

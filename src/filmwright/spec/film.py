@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from filmwright.spec.brief import Brief
+from filmwright.spec.controls import Easing
 
 __all__ = [
     "FILM_VERSION",
@@ -89,10 +90,11 @@ class Look(Words):
 
 
 class Camera(Words):
-    """A named camera move; amount 1 is the move as trained."""
+    """A named camera move; amount 1 and easing "natural" are the move as trained."""
 
     move: str
     amount: float = Field(default=1.0, ge=0.0, le=2.0)
+    easing: Easing = "natural"
 
 
 class Continues(Words):
@@ -168,6 +170,12 @@ class Settings(Words):
     steps: int | None = Field(default=None, ge=1, le=1000)
     guidance: float | None = Field(default=None, ge=0.0, le=100.0)
     sampler: str | None = None
+    shift: float | None = Field(
+        default=None, gt=0.0, le=100.0, description="Of the noise levels; the model's own if not given."
+    )
+    guidance_low: float | None = Field(
+        default=None, ge=0.0, le=100.0, description="Guidance of the second of two experts."
+    )
     negative: str | None = Field(default=None, max_length=1000)
     loras: tuple[FilePath, ...] | None = Field(default=None, description="FILE.safetensors or FILE=WEIGHT.")
     cache: Fraction | None = Field(default=None, description="Save steps that change less; 0 is exact.")

@@ -10,30 +10,40 @@ from filmwright.spec.errors import BadRequest
 
 __all__ = ["Phase", "Plan", "Strategy", "parse_memory", "say_bytes", "say_seconds"]
 
-UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """How a run fits its budget; the result is the same to the bit, whichever it is.
+    """How a run fits its budget; the result is the same to the bit, whichever it is, unless it is decoded in `tiles`.
 
     `nets` are held: all in memory, and kept for the next clip; staged: each loaded when its phase begins and dropped
     when it ends; or streamed: staged, and of text encoder and denoiser two blocks at a time, the next being read
     while one computes. `exact` is how the exact nets would fit where eight bits are asked for, since those may be
-    dropped; None where they would not.
+    dropped; None where they would not. `host` bytes of the denoiser's streamed blocks at most stay in the memory of a
+    GPU's host once they were read, so that later passes read no file.
+
+    `tiles`, of models whose frames are decoded at once, are what decoding does piece by piece where the whole does not
+    fit. They blend where they meet, which is near the whole and not the same: `proof` latent frames are decoded both
+    ways, so that the run can say how near.
     """
 
     nets: Literal["held", "staged", "streamed"] = "held"
     exact: Literal["held", "staged", "streamed"] | None = None
+    host: int = 0
+    tiles: bool = False
+    proof: int = 0
 
     @property
     def said(self) -> str:
         """In words."""
-        return {
+        nets = {
             "held": "all nets held in memory",
             "staged": "each net loaded for its phase and dropped after it",
-            "streamed": "each net loaded for its phase, two blocks at a time",
+            "streamed": "each net loaded for its phase, two blocks at a time, streamed "
+            + ("from memory" if self.host else "from disk"),
         }[self.nets]
+        return f"{nets}, frames decoded in tiles" if self.tiles else nets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +97,19 @@ def parse_memory(text: str) -> int:
         BadRequest: no size.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if found is not None and not found[2] and float(found[1]) > 0:
+        raise BadRequest(
+            f"{text!r} is no amount of memory without a unit: write {found[1]}GB, or {found[1]}B for bytes"
+        )
     if found is None or found[2].lower() not in UNITS or float(found[1]) <= 0:
         raise BadRequest(f"{text!r} is no amount of memory: write it like 8GB or 512MB")
     return int(float(found[1]) * UNITS[found[2].lower()])
 
 
 def say_bytes(count: float) -> str:
-    """Bytes as "1.2 GB" or "85 MB"."""
+    """Bytes as "1.2 GB", "85 MB" or "1 KB"."""
+    if 0 < count < 5e5:
+        return f"{count / 1e3:.0f} KB" if count >= 1e3 else f"{count:.0f} bytes"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

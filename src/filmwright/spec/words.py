@@ -6,19 +6,22 @@ circles around" and "camera circles around" are one. No torch: a prompt check an
 
 from __future__ import annotations
 
-import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 
 from filmwright.spec.inflection import inflect, lemma
 from filmwright.spec.lexicon import ADVERBS, ARTICLES, EVENT_OF, LEXICON, STOP_WORDS
+from filmwright.spec.nearest import Near, describing, is_trained, near
+from filmwright.spec.things import things_of
+from filmwright.spec.verbs import first_move
 from filmwright.spec.vocabulary import PARTS, Part
 
 __all__ = [
     "Finding", "Mention", "PromptReport", "PromptVocabulary", "Word", "analyse", "event_of", "in_known_words",
-    "is_known", "mentions", "split_words",
+    "is_known", "mentions", "other_moves", "split_words",
 ]  # fmt: skip
 
 _WORD = re.compile(r"[a-z]+n't\b|[a-z]+|'s\b|\d+|[^\sa-z\d_-]", re.IGNORECASE)
@@ -77,14 +80,13 @@ class PromptReport:
 
     `attributes`: names in order of mention for subject, colour, material, size, event, setting, light, camera, lens,
     mood and direction, as far as they are named; a phrase that leaves open which ("pans") counts as the first.
-    `happenings`: those of the event log, in order. `nearest`: for each unknown word the known words that look most
-    like it.
+    `happenings`: those of the event log, in order. `near`: for each unknown word what it may be.
     """
 
     attributes: dict[str, tuple[str, ...]]
     happenings: tuple[str, ...]
     unknown: tuple[str, ...]
-    nearest: dict[str, tuple[str, ...]]
+    near: dict[str, Near]
     findings: tuple[Finding, ...]
 
     @property
@@ -210,11 +212,15 @@ def event_of(happenings: Iterable[str], subjects: Iterable[str] = ()) -> str | N
     return next((event for what, event in EVENT_OF if what in seen), None)
 
 
-def analyse(prompt: str, known: PromptVocabulary) -> PromptReport:
+def analyse(
+    prompt: str, known: PromptVocabulary, *, negative: str = "", camera: str | None = None
+) -> PromptReport:
     """What a prompt says, and findings with stable codes.
 
-    `unknown-words`: words that the weights were never trained on; `no-motion`: neither an event nor a camera move is
-    named; `outside-training`: something that is known as a word, but not in the part of the world that was trained on.
+    `unknown-words`: words that the weights were never trained on, in the prompt or the `negative` one; `no-motion`:
+    neither an event nor a camera move is named; `outside-training`: something that is known as a word, but not in the
+    part of the world that was trained on; `contradictory-optics`: the words name another camera move than `camera`,
+    the one that is asked for beside them.
     """
     found = mentions(prompt)
     attributes: dict[str, list[str]] = {}
@@ -225,32 +231,46 @@ def analyse(prompt: str, known: PromptVocabulary) -> PromptReport:
     event = event_of(happenings, attributes.get("subject", ()))
     if event:
         attributes["event"] = [event]
-    plain = in_known_words(prompt, known.words)
-    unknown = tuple(dict.fromkeys(w.text for w in split_words(plain) if not is_known(w, known.words)))
-    nearest = {w: _nearest(w, known.words) for w in unknown}
-    findings = [*_unknown(unknown, nearest), *_no_motion(found), *_outside(found, event, known)]
+    nearby = _unlearnt(prompt, known)
+    findings = [
+        *_unknown(nearby, ""),
+        *_unknown(_unlearnt(negative, known), "in the negative prompt, "),
+        *_no_motion(prompt, found),
+        *_outside(prompt, found, event, known),
+        *_other_move(found, camera),
+    ]
     return PromptReport(
         attributes={k: tuple(v) for k, v in attributes.items()},
         happenings=happenings,
-        unknown=unknown,
-        nearest=nearest,
+        unknown=tuple(nearby),
+        near=nearby,
         findings=tuple(findings),
     )
 
 
-@lru_cache(maxsize=4096)  # a check that tries rewrites asks for the same words again and again
-def _nearest(word: str, words: frozenset[str]) -> tuple[str, ...]:
-    """The known words that look most like it."""
-    return tuple(difflib.get_close_matches(word, sorted(words), n=3, cutoff=0.72))
+def _unlearnt(prompt: str, known: PromptVocabulary) -> dict[str, Near]:
+    """The words, and pictures such as emoji, that no caption held, each once, and what they may be."""
+    words = split_words(in_known_words(prompt, known.words))
+    texts = [w.text for w in words]
+    nearby: dict[str, Near] = {}
+    for i, word in enumerate(words):
+        if word.text not in nearby and (_is_picture(word.text) or not is_known(word, known.words)):
+            nearby[word.text] = near(texts, i, known.words, known.part)
+    return nearby
+
+
+def _is_picture(sign: str) -> bool:
+    """Whether a sign is an emoji or the like: "\U0001f388" means something, "!" and a skin tone alone do not."""
+    return len(sign) == 1 and sign >= "\u2190" and unicodedata.category(sign) == "So"
 
 
 def in_known_words(prompt: str, words: frozenset[str]) -> str:
     """The prompt with phrases of the lexicon that hold an unknown word put plainly: "twilight" -> "sunset light"."""
-    if all(_is_trained(w.text, words) for w in split_words(prompt)):
+    if all(is_trained(w.text, words) for w in split_words(prompt)):
         return prompt
     text, at = "", 0
     for m in mentions(prompt):
-        if all(_is_trained(w.text, words) or w.text in _SKIPPED for w in split_words(m.phrase)):
+        if all(is_trained(w.text, words) or w.text in _SKIPPED for w in split_words(m.phrase)):
             continue
         said = _plainly(m)
         if said:
@@ -275,25 +295,23 @@ def _plainly(mention: Mention) -> str | None:
 
 def is_known(word: Word, words: frozenset[str]) -> bool:
     """Whether a word, or another form of it, is among `words`; signs, numbers and stop words always are."""
-    return word.is_sign or word.text.isdigit() or word.text in STOP_WORDS or _is_trained(word.text, words)
+    return word.is_sign or word.text.isdigit() or word.text in STOP_WORDS or is_trained(word.text, words)
 
 
-def _is_trained(word: str, words: frozenset[str]) -> bool:
-    base = lemma(word)
-    return not word.isalpha() or bool(words & {word, base, inflect(base, "s"), inflect(base, "ing")})
-
-
-def _unknown(unknown: tuple[str, ...], nearest: dict[str, tuple[str, ...]]) -> Iterator[Finding]:
-    if unknown:
-        listed = ", ".join(
-            f"{w!r}" + (f" (near: {', '.join(nearest[w])})" if nearest[w] else "") for w in unknown
+def _unknown(nearby: dict[str, Near], where: str) -> Iterator[Finding]:
+    if nearby:
+        listed = ", ".join(f"{w!r}" + (f" ({n.said})" if n.said else "") for w, n in nearby.items())
+        message = (
+            f"{where}{_count(len(nearby), 'word')} the model has not learnt: {listed}; "
+            "what they mean will be missing"
         )
-        message = f"{_count(len(unknown), 'word')} the model has not learnt: {listed}; what they mean will be missing"
-        yield Finding(code="unknown-words", message=message, words=unknown)
+        yield Finding(code="unknown-words", message=message, words=tuple(nearby))
 
 
-def _no_motion(found: list[Mention]) -> Iterator[Finding]:
-    if not any(m.attribute in ("happening", "camera") for m in found):
+def _no_motion(prompt: str, found: list[Mention]) -> Iterator[Finding]:
+    if any(m.attribute in ("happening", "camera") for m in found):
+        return
+    if first_move([w.text for w in split_words(prompt)], describing()) is None:
         yield Finding(
             code="no-motion",
             message=(
@@ -302,7 +320,31 @@ def _no_motion(found: list[Mention]) -> Iterator[Finding]:
         )
 
 
-def _outside(found: list[Mention], event: str | None, known: PromptVocabulary) -> Iterator[Finding]:
+_AT_ONCE = frozenset(
+    {"overhead", "handheld"}
+)  # where a camera is and how it is held: it can move all the same
+
+
+def other_moves(found: Iterable[Mention], camera: str | None) -> list[Mention]:
+    """The camera moves in a prompt's words that the move asked for beside them, if any, contradicts."""
+    if camera is None or camera in _AT_ONCE:
+        return []
+    return [m for m in found if m.attribute == "camera" and not set(m.names) & {camera, *_AT_ONCE}]
+
+
+def _other_move(found: list[Mention], camera: str | None) -> Iterator[Finding]:
+    if said := other_moves(found, camera):
+        listed = ", ".join(repr(m.phrase) for m in said)
+        yield Finding(
+            code="contradictory-optics",
+            message=f"the prompt says {listed}, the option is --camera {camera}: keep one; the option will win",
+            words=tuple(m.phrase for m in said),
+        )
+
+
+def _outside(
+    prompt: str, found: list[Mention], event: str | None, known: PromptVocabulary
+) -> Iterator[Finding]:
     part = known.part
     limits = {
         "subject": part.subjects, "setting": part.settings, "camera": part.cameras, "material": part.materials,
@@ -322,31 +364,17 @@ def _outside(found: list[Mention], event: str | None, known: PromptVocabulary) -
             f"these weights were trained on the part {known.part_name!r} of the world, which has no {listed}"
         )
         yield Finding(code="outside-training", message=message, words=tuple(outside))
-    things = _things(found)
-    if len(things) > part.max_bodies:
+    things = things_of(prompt, found)
+    number = sum(things.values())
+    if number > part.max_bodies:
         yield Finding(
             code="outside-training",
             message=(
-                f"{len(things)} things ({', '.join(things)}) in one prompt: these weights were trained on the part "
+                f"{number} things ({', '.join(things)}) in one prompt: these weights were trained on the part "
                 f"{known.part_name!r} of the world, which shows {part.max_bodies} at most"
             ),
             words=tuple(things),
         )
-
-
-def _things(found: list[Mention]) -> list[str]:
-    """Subjects told apart by colour and kind; a kind named again without a colour is the same thing."""
-    things: list[tuple[str, str]] = []
-    colour, end = "", 0
-    for m in found:
-        if m.attribute == "colour":
-            colour, end = m.names[0], m.end
-        elif m.attribute == "subject":
-            own = colour if m.start - end < 30 else ""
-            if not any(kind == m.names[0] and (own in ("", other) or not other) for other, kind in things):
-                things.append((own, m.names[0]))
-            colour = ""
-    return [f"{colour} {kind}".strip() for colour, kind in things]
 
 
 def _count(number: int, noun: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from filmwright.data.clips import SimulatedClip, clip_of
 from filmwright.data.shards import Shards
 from filmwright.models.vae import GROUP, VAE
 from filmwright.spec.errors import BadRequest, listed
 from filmwright.spec.shapes import SPATIAL_FACTOR
+from filmwright.training.processes import own_device
 from filmwright.training.truth import labels_of_script
 from filmwright.weights.tokenizer import Tokenizer
 
-__all__ = ["LatentSet", "encode_shards", "last_frames", "track_controls"]
+__all__ = ["LatentSet", "encode_clips", "encode_shards", "last_frames", "ready", "track_controls"]
 
 NEEDED = {
     "latents",
@@ -41,7 +45,6 @@ def last_frames(num_frames: int) -> Tensor:
     return torch.arange(0, num_frames, GROUP)
 
 
-@torch.inference_mode()
 def encode_shards(
     shards: Shards,
     vae: VAE,
@@ -55,58 +58,72 @@ def encode_shards(
 ) -> int:
     """Writes `out/latents-00000.safetensors` ... for shards not yet encoded; returns the number of clips.
 
-    `process` is (which, of how many): each takes every n-th shard.
+    `process` is (which, of how many): each takes every n-th shard, on a GPU of its own where `device` is cuda.
 
     Keys: latents f16 [n,c,t,h,w], last f16 [n,c,h,w] (the last frame alone, as a keyframe), camera f16 [n,26,t,h,w],
     weight f16 [n,t,h,w] (share of each cell in the subject's box), tokens i16 [n,captions,length], labels i16 [n,10]
     (`truth.LABELS`), tracks f32 [n,p,t,2] in cells, seen bool [n,p,t], held_out and validation bool [n].
     """
-    from filmwright.world.rays import camera_channels
-
     out.mkdir(parents=True, exist_ok=True)
-    vae = vae.eval().to(device, torch.bfloat16)
-    vae = vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vae = ready(vae, own_device(device, os.environ))
     began, done = time.monotonic(), 0
     for shard in sorted({r.shard for r in shards.records})[process[0] :: process[1]]:
         target = out / f"latents-{shard:05d}.safetensors"
-        records = [r for r in shards.records if r.shard == shard]
+        indices = [r.index for r in shards.records if r.shard == shard]
         if target.exists():
-            done += len(records)
+            done += len(indices)
             continue
-        parts: dict[str, list[Tensor]] = {
-            k: [] for k in ("latents", "last", "camera", "weight", "tracks", "seen")
-        }
-        for first in range(0, len(records), batch):
-            some = records[first : first + batch]
-            frames = torch.from_numpy(np.stack([shards.frames(r.index) for r in some])).to(device)
-            x = frames.permute(0, 4, 1, 2, 3).to(torch.bfloat16) / 127.5 - 1  # [b, 3, t, h, w]
-            z = vae.encode(x)
-            parts["latents"].append(z.half().cpu())
-            parts["last"].append(vae.encode(x[:, :, -1:])[:, :, 0].half().cpu())
-            rows, columns = z.shape[-2:]
-            at = last_frames(frames.shape[1])
-            for r in some:
-                truth = shards.truth(r.index)
-                camera = camera_channels(shards.camera(r.index), rows, columns, stride=GROUP)  # [t, 26, h, w]
-                parts["camera"].append(torch.from_numpy(camera).transpose(0, 1)[None].half())
-                parts["weight"].append(
-                    box_weight(torch.from_numpy(truth["boxes"])[at], rows, columns)[None].half()
-                )
-                parts["tracks"].append(torch.from_numpy(truth["tracks"])[None, :, at] / SPATIAL_FACTOR)
-                parts["seen"].append(torch.from_numpy(truth["seen"])[None, :, at])
-        tensors = {k: torch.cat(v).contiguous() for k, v in parts.items()}
-        tensors["tokens"] = torch.from_numpy(
-            np.stack([tokenizer.encode_batch(list(r.captions), length) for r in records])
-        ).to(torch.int16)
-        tensors["labels"] = torch.tensor([labels_of_script(r.script) for r in records], dtype=torch.int16)
-        for split in ("held_out", "validation"):
-            tensors[split] = torch.tensor([r.split == split for r in records])
+        parts = [
+            encode_clips(
+                [clip_of(shards, i) for i in indices[first : first + batch]], vae, tokenizer, length=length
+            )
+            for first in range(0, len(indices), batch)
+        ]
         aside = out / f".{target.name}"
-        save_file(tensors, aside)
+        save_file({k: torch.cat([part[k] for part in parts]) for k in parts[0]}, aside)
         aside.replace(target)
-        done += len(records)
+        done += len(indices)
         log.info("encoded %d clips, %.1f clips/s", done, done / (time.monotonic() - began))
     return done
+
+
+def ready(vae: VAE, device: str) -> VAE:
+    """The VAE as clips are encoded with it: bf16, channels last, on its device."""
+    vae = vae.eval().to(device, torch.bfloat16)
+    return vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@torch.inference_mode()
+def encode_clips(
+    clips: Sequence[SimulatedClip], vae: VAE, tokenizer: Tokenizer, *, length: int
+) -> dict[str, Tensor]:
+    """All that the denoiser learns from some clips, on the CPU: the keys of `encode_shards`. `vae` is `ready`."""
+    from filmwright.world.rays import camera_channels
+
+    parts: dict[str, list[Tensor]] = {k: [] for k in ("camera", "weight", "tracks", "seen")}
+    frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(vae.mean.device)
+    x = frames.permute(0, 4, 1, 2, 3).to(torch.bfloat16) / 127.5 - 1  # [b, 3, t, h, w]
+    z = vae.encode(x)
+    rows, columns = z.shape[-2:]
+    at = last_frames(frames.shape[1])
+    for clip in clips:
+        camera = camera_channels(clip.camera, rows, columns, stride=GROUP)  # [t, 26, h, w]
+        parts["camera"].append(torch.from_numpy(camera).transpose(0, 1).half())
+        parts["weight"].append(box_weight(torch.from_numpy(clip.truth["boxes"])[at], rows, columns).half())
+        parts["tracks"].append(torch.from_numpy(clip.truth["tracks"])[:, at] / SPATIAL_FACTOR)
+        parts["seen"].append(torch.from_numpy(clip.truth["seen"])[:, at])
+    tokens = np.stack([tokenizer.encode_batch(list(clip.captions), length) for clip in clips])
+    return {
+        "latents": z.half().cpu().contiguous(),
+        "last": vae.encode(x[:, :, -1:])[:, :, 0].half().cpu().contiguous(),
+        **{k: torch.stack(v) for k, v in parts.items()},
+        "tokens": torch.from_numpy(tokens).to(torch.int16),
+        "labels": torch.tensor([labels_of_script(clip.script) for clip in clips], dtype=torch.int16),
+        **{
+            split: torch.tensor([clip.split == split for clip in clips])
+            for split in ("held_out", "validation")
+        },
+    }
 
 
 def box_weight(boxes: Tensor, rows: int, columns: int) -> Tensor:
@@ -139,6 +156,11 @@ class LatentSet:
 
     def __len__(self) -> int:
         return len(self.tensors["latents"])
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of one clip's latents."""
+        return self.tensors["latents"][0].numel()
 
 
 def _read_latents(folder: Path | str) -> list[dict[str, Tensor]]:

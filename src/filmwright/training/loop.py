@@ -2,14 +2,15 @@
 
 An objective owns nets and data and gives a loss; the loop owns time, optimizer, EMA, checkpoints and logs. Every step
 draws its batch and noise from (seed, step) alone, so a resumed run goes on exactly where it was, and N processes that
-share a batch compute the loss of one.
+share a batch compute the loss of one (clips that are simulated as it goes are an exception: see `data.live`). By
+default every process holds the nets, and gradients are averaged in one sum a step; with `shard` each holds a part of
+every tensor (`training.sharding`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import time
 from contextlib import nullcontext
@@ -20,12 +21,16 @@ from typing import Any, Protocol, Self
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
 
 from filmwright.spec.errors import BadRequest
 from filmwright.training.checkpoint import NAME, load_checkpoint, save_checkpoint
 from filmwright.training.optim import MuonAdamW, matrices_and_rest
+from filmwright.training.processes import Rank, agree, largest, wait_for_all
+from filmwright.training.sharding import local, mesh_of, norm_of
 
-__all__ = ["LoopConfig", "Objective", "Rank", "is_first_process", "run", "wants_compile"]
+__all__ = ["LoopConfig", "Objective", "run", "wants_compile"]
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +51,8 @@ class LoopConfig:
     ema: float = 0.998
     clip: float = 1.0
     seed: int = 0
-    device: str = "cpu"
+    device: str = "cpu"  # "cuda" under torchrun: each process its own
+    shard: bool = False  # cut nets and optimizer over the processes
     threads: int | None = None
     compile: bool | None = None  # None: where it pays, see `wants_compile`
     checkpoint_minutes: float = 3.0
@@ -55,23 +61,14 @@ class LoopConfig:
     log_every: int = 20
 
 
-@dataclass(frozen=True)
-class Rank:
-    """This process among its equals."""
-
-    index: int = 0
-    count: int = 1
-
-    def part(self, batch: int) -> slice:
-        """The rows of a global batch that this process computes."""
-        share = batch // self.count
-        return slice(self.index * share, (self.index + 1) * share)
-
-
 class Objective(Protocol):
     """Nets and data that give a loss; see `training.vae` and `training.denoiser`."""
 
     modules: dict[str, nn.Module]
+
+    def cut(self, mesh: DeviceMesh) -> None:
+        """Cuts the nets over the processes of `mesh`, see `sharding.cut`; called before the first step, if at all."""
+        ...
 
     def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise for this step's share of the batch, and figures to log."""
@@ -81,8 +78,8 @@ class Objective(Protocol):
         """Held-out figures at fixed seeds, with the weights that are in the modules now."""
         ...
 
-    def sample(self, path: Path) -> None:
-        """Writes a picture of what the nets can do now."""
+    def sample(self, path: Path, *, writes: bool) -> None:
+        """Makes a picture of what the nets can do now, and writes it in the process that `writes`."""
         ...
 
 
@@ -92,18 +89,20 @@ def wants_compile(config: LoopConfig, *, on_cpu: bool) -> bool:
         return config.compile
     if config.max_minutes < 5:
         return False
-    if config.device == "cpu":
+    if config.device.startswith("cpu"):
         return on_cpu and any(shutil.which(name) for name in ("g++", "clang++", "c++"))
     return True
 
 
-def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
+def run(objective: Objective, config: LoopConfig, rank: Rank) -> dict[str, float]:
     """Trains until the time or the steps are used up; returns the last held-out figures, of the EMA weights.
+
+    `rank` is what `processes.joined` gave. Where nets are cut, all processes measure together and have the figures;
+    else only the first one does.
 
     Raises:
         BadRequest: the run folder holds another run and `resume` is off, or batch does not divide by processes.
     """
-    rank = _start_processes(config)
     torch.manual_seed(config.seed)
     config.out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.out / NAME
@@ -113,6 +112,8 @@ def run(objective: Objective, config: LoopConfig) -> dict[str, float]:
         raise BadRequest(
             f"a batch of {config.batch} cannot be shared by {rank.count} processes: make it a multiple"
         )
+    if config.shard and rank.count > 1:
+        objective.cut(mesh_of(rank))
     modules = objective.modules
     matrices, rest = matrices_and_rest(modules.values())
     optimizer = MuonAdamW(matrices, rest, lr_matrix=config.lr_matrix, lr_rest=config.lr_rest)
@@ -138,7 +139,24 @@ def _train(
 ) -> dict[str, float]:
     """The loop itself; only the first process has a writer, and writes."""
     modules = objective.modules
-    amp = torch.autocast(config.device.split(":")[0], torch.bfloat16)
+    takes_part = writer is not None or config.shard  # in what needs whole weights
+    amp = torch.autocast(rank.device.type, torch.bfloat16)
+
+    def save() -> None:
+        note = state | {"config": _plain(config)}
+        save_checkpoint(config.out, modules, ema, optimizer, note, writes=writer is not None)
+
+    def measure() -> dict[str, float]:
+        with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
+            figures = objective.evaluate()
+        if writer:
+            writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
+        return figures
+
+    def draw() -> None:
+        with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
+            objective.sample(config.out / f"sample-{state['step']:07d}.png", writes=writer is not None)
+
     before = float(state["seconds"])
     began = last_save = last_eval = last_sample = time.monotonic()
     first_step = int(state["step"])
@@ -149,7 +167,7 @@ def _train(
         used = (now - began) / 60 / config.max_minutes
         if config.max_steps is not None:
             used = max(used, state["step"] / config.max_steps)
-        used = _largest(used, rank)
+        used = largest(used, rank)
         if used >= 1.0:
             break
         scale = _rate(state["step"] - first_step, used, config)
@@ -171,52 +189,30 @@ def _train(
         if writer and (state["step"] % config.log_every == 0 or state["step"] - first_step in (1, 5)):
             pace = (state["samples"] - warm[1]) / max(now - warm[0], 1e-9) if warm else 0.0
             writer.add(state, {"loss": loss, **parts}, {"norm": norm, "rate": scale, "clips/s": pace})
-        if writer and now - last_save > config.checkpoint_minutes * 60:
-            save_checkpoint(config.out, modules, ema, optimizer, state | {"config": _plain(config)})
+        since = (
+            (last_save, config.checkpoint_minutes),
+            (last_eval, config.evaluate_minutes),
+            (last_sample, config.sample_minutes),
+        )
+        saves, measures, draws = agree([now - last > minutes * 60 for last, minutes in since], rank)
+        if saves:
+            if takes_part:
+                save()
             last_save = time.monotonic()
-        if writer and now - last_eval > config.evaluate_minutes * 60:
-            with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
-                figures = objective.evaluate()
-            writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
+        if measures:
+            if takes_part:
+                figures = measure()
             last_eval = time.monotonic()
-        if writer and now - last_sample > config.sample_minutes * 60:
-            with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
-                objective.sample(config.out / f"sample-{state['step']:07d}.png")
+        if draws:
+            if takes_part:
+                draw()
             last_sample = time.monotonic()
-    if writer:
-        save_checkpoint(config.out, modules, ema, optimizer, state | {"config": _plain(config)})
-        with _Swapped(modules, ema), amp, _uncompiled(), torch.no_grad():
-            figures = objective.evaluate()
-            objective.sample(config.out / f"sample-{state['step']:07d}.png")
-        writer.add(state, {}, {f"held-out/{k}": v for k, v in figures.items()})
-    if rank.count > 1:
-        dist.barrier()
+    if takes_part:
+        save()
+        figures = measure()
+        draw()
+    wait_for_all(rank)
     return figures
-
-
-def _start_processes(config: LoopConfig) -> Rank:
-    """Joins the others when torchrun started this process."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if "RANK" not in os.environ:
-        return Rank()
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if config.device.startswith("cuda") else "gloo")
-    return Rank(dist.get_rank(), dist.get_world_size())
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes files; true where torchrun started none."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _largest(used: float, rank: Rank) -> float:
-    """The largest share any process has used: clocks differ, and all must keep one rate and stop at one step."""
-    if rank.count == 1:
-        return used
-    share = torch.tensor(used, dtype=torch.float64)
-    dist.all_reduce(share, dist.ReduceOp.MAX)
-    return float(share)
 
 
 def _uncompiled() -> Any:
@@ -237,14 +233,16 @@ def _share_gradients(
     """Averages gradients and loss over processes, clips the gradients' common norm; returns norm and loss."""
     grads = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
     if rank.count > 1:
-        loss = loss.reshape(1)
-        flat = torch.cat([loss, *(g.flatten() for g in grads)])
+        # those that are cut have been averaged on the way back
+        shared = [g for g in grads if not isinstance(g, DTensor)]
+        flat = torch.cat([loss.reshape(1), *(g.flatten() for g in shared)])
         dist.all_reduce(flat)
         flat /= rank.count
-        loss, *means = flat.split([1, *(g.numel() for g in grads)])
-        torch._foreach_copy_(grads, [m.view_as(g) for m, g in zip(means, grads, strict=True)])
-    norm = torch.nn.utils.get_total_norm(grads)
-    torch._foreach_mul_(grads, (clip / (norm + 1e-6)).clamp(max=1.0))
+        loss, *means = flat.split([1, *(g.numel() for g in shared)])
+        if shared:
+            torch._foreach_copy_(shared, [m.view_as(g) for m, g in zip(means, shared, strict=True)])
+    norm = norm_of(grads)
+    torch._foreach_mul_([local(g) for g in grads], (clip / (norm + 1e-6)).clamp(max=1.0))
     return norm, loss
 
 
@@ -255,8 +253,8 @@ def _follow(ema: dict[str, Tensor], modules: dict[str, nn.Module], decay: float)
     for name, module in modules.items():
         for key, value in module.state_dict().items():
             if value.is_floating_point():
-                targets.append(ema[f"{name}.{key}"])
-                sources.append(value.detach().float())
+                targets.append(local(ema[f"{name}.{key}"]))
+                sources.append(local(value.detach()).float())
     torch._foreach_lerp_(targets, sources, 1 - decay)
 
 
@@ -289,8 +287,12 @@ class _Writer:
         self.lines = (out / "log.jsonl").open("a", buffering=1)
         try:
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
+        except ImportError as error:
             self.board = None
+            log.info(
+                "no TensorBoard events are written (%s): `pip install tensorboard`; log.jsonl has the figures",
+                error,
+            )
         else:
             self.board = SummaryWriter(str(out / "tensorboard"))
 

@@ -2,7 +2,7 @@
 
 Muon (Jordan et al. 2024): momentum, orthogonalised by five Newton-Schulz steps, scaled by 0.2 sqrt(larger side) so
 that its updates have AdamW's size (Liu et al. 2025). Convolution weights count as [out, in*k*k] matrices. Matrices of
-one shape are orthogonalised together.
+one shape are orthogonalised together. Parameters may be cut over processes; see `training.sharding`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from filmwright.training.sharding import between_owners, local
 
 __all__ = ["MuonAdamW", "matrices_and_rest", "orthogonalise"]
 
@@ -81,36 +84,44 @@ class MuonAdamW(torch.optim.Optimizer):
                 continue
             lr = group["lr"] * group["scale"]
             if group["weight_decay"]:
-                torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
+                torch._foreach_mul_([local(p) for p in params], 1 - lr * group["weight_decay"])
             (self._muon if group["kind"] == "muon" else self._adamw)(params, group, lr)
 
     def _muon(self, params: list[nn.Parameter], group: dict[str, Any], lr: float) -> None:
         by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
         for p in params:
             assert p.grad is not None
-            state = self.state[p]
+            state, grad = self.state[p], local(p.grad)
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(p)
-            state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-            update = p.grad.lerp(state["momentum"], group["momentum"])  # Nesterov
-            by_shape[(p.shape[0], p[0].numel())].append((p, update.reshape(p.shape[0], -1)))
+            momentum = local(state["momentum"])
+            momentum.lerp_(grad, 1 - group["momentum"])
+            update = grad.lerp(momentum, group["momentum"])  # Nesterov
+            columns = p.numel() // p.shape[0]
+            by_shape[(p.shape[0], columns)].append((p, update.reshape(-1, columns)))
         for (rows, columns), items in by_shape.items():
-            updates = orthogonalise(torch.stack([u for _, u in items]))
+            parts = [u for _, u in items]
+            if isinstance(items[0][0], DTensor):
+                parts = between_owners(parts, rows, orthogonalise)
+            else:
+                parts = list(orthogonalise(torch.stack(parts)))
             size = 0.2 * max(rows, columns) ** 0.5
-            for (p, _), update in zip(items, updates, strict=True):
-                p.add_(update.view_as(p), alpha=-lr * size)
+            for (p, _), update in zip(items, parts, strict=True):
+                mine = local(p)
+                mine.add_(update.view_as(mine), alpha=-lr * size)
 
     def _adamw(self, params: list[nn.Parameter], group: dict[str, Any], lr: float) -> None:
         beta1, beta2 = group["betas"]
         for p in params:
             assert p.grad is not None
-            state = self.state[p]
+            state, grad = self.state[p], local(p.grad)
             if "first" not in state:
                 state["first"], state["second"] = torch.zeros_like(p), torch.zeros_like(p)
                 state["step"] = torch.zeros(())
             state["step"] += 1
             n = int(state["step"])
-            state["first"].lerp_(p.grad, 1 - beta1)
-            state["second"].mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
-            scale = (state["second"] / (1 - beta2**n)).sqrt_().add_(1e-8)
-            p.addcdiv_(state["first"], scale, value=-lr / (1 - beta1**n))
+            first, second = local(state["first"]), local(state["second"])
+            first.lerp_(grad, 1 - beta1)
+            second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+            scale = (second / (1 - beta2**n)).sqrt_().add_(1e-8)
+            local(p).addcdiv_(first, scale, value=-lr / (1 - beta1**n))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +18,33 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
+from filmwright.data.live import LiveClips, LiveWorld
 from filmwright.data.shards import Shards
 from filmwright.models.catalog import size
 from filmwright.models.vae import GROUP, VAE
-from filmwright.training.loop import LoopConfig, Rank, is_first_process, run, wants_compile
+from filmwright.spec.errors import BadRequest
+from filmwright.training.loop import LoopConfig, run, wants_compile
+from filmwright.training.processes import Rank, joined
+from filmwright.training.sharding import cut
 
 __all__ = ["VAEObjective", "VAETraining", "train_vae"]
 
 CROP = 64
 LENGTHS = (9, 9, 9, 17, 5)
 LATENT_NOISE = 0.2
+MEASURED_CLIPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class VAETraining:
     """What to train on and from where."""
 
-    data: Path
-    held_out: Path | None = None  # shards to measure on; the first clips of `data` if not given
+    data: Path | LiveWorld  # a folder of shards, or clips that are simulated as it goes
+    held_out: Path | None = (
+        None  # shards to measure on; if not given the first clips of `data`, or validation clips
+    )
     size: str = "lite"
     init: Path | None = None  # a VAE's safetensors to go on from
     decoder_only: bool = False  # latents stay as they are: the denoiser need not be trained again
@@ -47,30 +56,54 @@ class VAETraining:
 class VAEObjective:
     """The VAE, its crops and its loss."""
 
-    def __init__(self, training: VAETraining, config: LoopConfig) -> None:
+    def __init__(self, training: VAETraining, config: LoopConfig, rank: Rank) -> None:
         torch.manual_seed(config.seed)
         self.training, self.config = training, config
-        self.device = torch.device(config.device)
+        self.device = rank.device
         self.vae = VAE(size(training.size).vae)
         if training.init is not None:
             from filmwright.weights.files import load_net
 
             load_net(self.vae, training.init)
-        self.vae.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.vae.to(self.device)
+        if not config.shard:  # parts of a tensor are contiguous
+            self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.vae.encoder.requires_grad_(not training.decoder_only)
         self.modules: dict[str, nn.Module] = {"vae": self.vae}
-        self.shards = Shards(training.data)
-        self.train = self.shards.select("train")
-        self.others = self.shards if training.held_out is None else Shards(training.held_out)
-        self.held_out = list(range(min(16, len(self.others))))
-        frames = len(self.shards.frames(0))
+        self.clips: Shards | LiveClips
+        if isinstance(training.data, LiveWorld):
+            process = (rank.index, rank.count)
+            self.clips = LiveClips(training.data, device=str(self.device), process=process)
+            self.train: list[int] = []
+            frames = training.data.num_frames
+        else:
+            self.clips = Shards(training.data)
+            self.train = self.clips.select("train")
+            if not self.train:
+                raise BadRequest(
+                    f"none of the {len(self.clips)} clips of {training.data} is for training: make some with "
+                    "`filmwright world shards --split train`"
+                )
+            frames = len(self.clips.frames(0))
         self.lengths = [n for n in LENGTHS if n <= frames] or [frames]
         # on a CPU nearly all time goes into convolutions, which compiling leaves as they are
         compiled = wants_compile(config, on_cpu=False)
         self._loss = torch.compile(self._parts, dynamic=False) if compiled else self._parts
 
+    def cut(self, mesh: DeviceMesh) -> None:
+        """Encoder and decoder, each whole while it runs."""
+        cut([self.vae.encoder, self.vae.decoder], mesh)
+
+    def close(self) -> None:
+        """Ends the processes that simulate clips."""
+        if isinstance(self.clips, LiveClips):
+            self.clips.stream.close()
+
     def loss(self, step: int, rank: Rank) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruction of a batch of crops drawn from (seed, step)."""
+        if isinstance(self.clips, LiveClips):
+            self.clips.refresh(step)
+            self.train = self.clips.select("train")
         rng = np.random.default_rng((self.config.seed, step))
         length = self.lengths[step % len(self.lengths)]
         count = max(1, self.config.batch * 9 // length) // rank.count * rank.count or rank.count
@@ -116,12 +149,12 @@ class VAEObjective:
         Weights are float32 [length, 1, crop, crop]: 1, and more within the subject's box.
         """
         index = self.train[int(rng.integers(len(self.train)))]
-        frames = self.shards.frames(index)
+        frames = self.clips.frames(index)
         t, h, w = frames.shape[:3]
         start = int(rng.integers(t - length + 1))
         side = self.training.crop
         y, x = int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))
-        boxes = self.shards.truth(index)["boxes"][start : start + length]
+        boxes = self.clips.truth(index)["boxes"][start : start + length]
         box = boxes[length // 2]
         if rng.random() < 0.5 and not np.isnan(box[0]):
             centre_x, centre_y = (box[0] + box[2]) / 2 * w, (box[1] + box[3]) / 2 * h
@@ -140,67 +173,84 @@ class VAEObjective:
             crop, weight = crop[:, :, ::-1], weight[..., ::-1]
         return np.ascontiguousarray(crop), np.ascontiguousarray(weight)
 
+    @cached_property
+    def held_out(self) -> list[NDArray[np.uint8]]:
+        """Frames uint8 [T, H, W, 3] of the clips that are measured on."""
+        if self.training.held_out is None and isinstance(self.clips, LiveClips):
+            return [clip.frames for clip in self.clips.stream.validation(MEASURED_CLIPS)]
+        shards = self.clips if self.training.held_out is None else Shards(self.training.held_out)
+        return [shards.frames(i) for i in range(min(MEASURED_CLIPS, len(shards)))]
+
     def evaluate(self) -> dict[str, float]:
-        """PSNR in dB over whole held-out clips, and the spread of the latents."""
+        """PSNR in dB over whole held-out clips."""
         values = []
-        for index in self.held_out:
-            x = self._whole(self.others, index)
+        for frames in self.held_out:
+            x = self._whole(frames)
             y = self.vae.decode(self.vae.encode(x)).float().clamp(-1, 1)
             values.append(-10 * math.log10(float((y - x).square().mean()) / 4))
         return {"psnr": float(np.mean(values))}
 
-    def sample(self, path: Path) -> None:
+    def sample(self, path: Path, *, writes: bool) -> None:
         """True frames above, decoded frames below, for four held-out clips."""
         from PIL import Image
 
         rows = []
-        for index in self.held_out[:4]:
-            x = self._whole(self.others, index)
+        for frames in self.held_out[:4]:
+            x = self._whole(frames)
             y = self.vae.decode(self.vae.encode(x)).float().clamp(-1, 1)
             for v in (x, y):
                 picked = v[0, :, torch.linspace(0, v.shape[2] - 1, 5).long()]  # [3, 5, h, w]
                 rows.append(((picked + 1) * 127.5).round().byte().permute(2, 1, 3, 0).flatten(1, 2).cpu())
-        Image.fromarray(torch.cat(rows).numpy()).save(path)
+        if writes:
+            Image.fromarray(torch.cat(rows).numpy()).save(path)
 
-    def _whole(self, shards: Shards, index: int) -> Tensor:
-        frames = torch.from_numpy(np.array(shards.frames(index))).to(self.device)
-        return frames.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    def _whole(self, frames: NDArray[np.uint8]) -> Tensor:
+        """Pixels [1, 3, t, h, w] of a clip, -1..1."""
+        pixels = torch.from_numpy(np.array(frames)).to(self.device)
+        return pixels.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
 
     @torch.no_grad()
-    def measure_latents(self, clips: int = 128) -> None:
-        """Sets the VAE's mean and deviation a channel from true clips."""
+    def measure_latents(self, vae: VAE, clips: int = 128) -> None:
+        """Sets the mean and deviation a channel of a trained `vae` from true clips."""
         if self.training.decoder_only:
             return
+        if isinstance(self.clips, LiveClips) and not self.train:  # a finished run, started once more
+            self.clips.refresh(0)
+            self.train = self.clips.select("train")
         rng = np.random.default_rng(self.config.seed)
         chosen = rng.choice(self.train, size=min(clips, len(self.train)), replace=False)
         with torch.autocast(self.device.type, torch.bfloat16):
-            z = torch.cat([self.vae.encode(self._whole(self.shards, int(i))).float() for i in chosen])
+            z = torch.cat([vae.encode(self._whole(self.clips.frames(int(i)))).float() for i in chosen])
         mean, std = z.mean((0, 2, 3, 4)), z.std((0, 2, 3, 4))
-        self.vae.mean += mean * self.vae.std
-        self.vae.std *= std
+        vae.mean += mean * vae.std
+        vae.std *= std
 
 
 def train_vae(training: VAETraining, config: LoopConfig) -> dict[str, float]:
     """Trains, measures the latents' statistics, and writes `out/vae.safetensors`; returns held-out figures.
 
     Raises:
-        BadRequest: no clips, or a run folder in use.
+        BadRequest: no clips, a run folder in use, or a batch or device that the processes cannot share.
         WeightsError: `init` is not a VAE of this size.
     """
-    from filmwright.training.checkpoint import NAME, load_checkpoint
+    from filmwright.training.checkpoint import NAME, averaged_weights
     from filmwright.weights.files import write_weights
 
-    objective = VAEObjective(training, config)
-    figures = run(objective, config)
-    if not is_first_process():
-        return figures
-    ema = {f"vae.{k}": v.detach().clone().float() for k, v in objective.vae.state_dict().items()}
-    load_checkpoint(config.out / NAME, objective.modules, ema)
-    objective.vae.load_state_dict({k.removeprefix("vae."): v for k, v in ema.items()})
-    objective.measure_latents()
-    write_weights(
-        config.out / "vae.safetensors",
-        objective.vae.state_dict(),
-        note={"net": "vae", "size": training.size} | figures,
-    )
+    with joined(config.device, config.threads) as rank:
+        objective = VAEObjective(training, config, rank)
+        try:
+            figures = run(objective, config, rank)
+            if rank.index == 0:
+                vae = VAE(size(training.size).vae)
+                ema = averaged_weights(config.out / NAME)
+                vae.load_state_dict({k.removeprefix("vae."): v for k, v in ema.items()})
+                vae.to(rank.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                objective.measure_latents(vae)
+                write_weights(
+                    config.out / "vae.safetensors",
+                    vae.state_dict(),
+                    note={"net": "vae", "size": training.size} | figures,
+                )
+        finally:
+            objective.close()
     return figures

@@ -14,14 +14,12 @@ from filmwright.models.catalog import BackboneConfig, size
 from filmwright.models.dit import DiT
 from filmwright.models.text import TextEncoder
 from filmwright.models.vae import VAE
-from filmwright.spec.errors import WeightsError
-from filmwright.weights.files import load_net, read_weights, write_weights
+from filmwright.spec.errors import BadRequest, WeightsError
+from filmwright.weights.files import load_net, read_weights, sha256_of, write_weights
 from filmwright.weights.tokenizer import Tokenizer
+from filmwright.weights.whole import MANIFEST, NETS, VOCABULARY, read_set
 
-__all__ = ["NETS", "Backbone", "load_backbone", "save_backbone"]
-
-NETS = ("text", "denoiser", "vae")
-MANIFEST = "weights.json"
+__all__ = ["NETS", "Backbone", "load_backbone", "read_manifest", "save_backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +73,7 @@ def load_backbone(folder: Path, *, device: str = "cpu", dtype: torch.dtype = tor
         text=text,
         denoiser=denoiser,
         vae=vae,
-        tokenizer=Tokenizer.load(folder / "vocabulary.json"),
+        tokenizer=Tokenizer.load(folder / VOCABULARY),
         hashes=hashes,
         device=torch.device(device),
         dtype=dtype,
@@ -88,15 +86,12 @@ def read_manifest(folder: Path) -> tuple[str, dict[str, str]]:
     Raises:
         WeightsError: it is missing or damaged.
     """
-    path = folder / MANIFEST
+    name, hashes = read_set(folder)
     try:
-        manifest = json.loads(path.read_text())
-        name, hashes = str(manifest["size"]), dict(manifest["sha256"])
         size(name)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except BadRequest as error:
         raise WeightsError(
-            f"{path} cannot be read ({reason}): the folder holds no whole set of weights"
+            f"{folder / MANIFEST} is not understood ({error}): pack the weights anew"
         ) from error
     return name, hashes
 
@@ -104,13 +99,11 @@ def read_manifest(folder: Path) -> tuple[str, dict[str, str]]:
 def save_backbone(folder: Path, name: str, nets: dict[str, Path], tokenizer: Tokenizer) -> None:
     """Gathers trained nets (paths to `text`, `denoiser` and `vae` safetensors) of size `name` into one folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    from filmwright.weights.files import sha256_of
-
     for net in NETS:
         with safe_open(nets[net], framework="pt") as file:
             note = json.loads((file.metadata() or {}).get("note", "{}"))
         write_weights(folder / f"{net}.safetensors", read_weights(nets[net]), note=note)
-    tokenizer.save(folder / "vocabulary.json")
+    tokenizer.save(folder / VOCABULARY)
     manifest = {"size": name, "sha256": {net: sha256_of(folder / f"{net}.safetensors") for net in NETS}}
     aside = folder / f".{MANIFEST}"
     aside.write_text(json.dumps(manifest, indent=1) + "\n")

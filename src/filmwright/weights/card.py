@@ -63,6 +63,7 @@ class ModelCard(BaseModel):
     summary: str
     licence: str
     permits: str | None = None  # what the licence allows, in a sentence
+    non_commercial: bool = False  # whether it forbids commerce
     hub: str | None = None  # where its weights are published; None: they come with the package
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")  # the commit there; None: its main
     hub_files: tuple[str, ...] | None = (
@@ -79,6 +80,7 @@ class ModelCard(BaseModel):
     native_sizes: tuple[tuple[int, int], ...] = Field(
         min_length=1
     )  # (width, height); the first is the default
+    only_native: bool = False  # whether it makes no others
     fps: int  # as trained; another rate plays the same motion slower or faster
     min_fps: int
     max_fps: int
@@ -94,6 +96,8 @@ class ModelCard(BaseModel):
     guidance: float
     guidance_low: float | None = None  # of the second expert, which has the lower levels
     max_guidance: float
+    # blocks of the denoiser that spatio-temporal guidance leaves attention out of
+    perturbed: tuple[int, ...] = ()
     shift: float | None = None  # of the levels; None: after the number of latents
     boundary: float | None = None  # the lowest level of the first of two experts
     # of a model distilled to few steps: the levels that it was made for, before the shift; it takes these and no other,
@@ -155,8 +159,10 @@ def load_card(name: str) -> ModelCard:
         WeightsError: the card file is damaged.
     """
     if name not in CARDS:
-        near = get_close_matches(name, CARDS, n=1, cutoff=0.4)
-        remedy = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(CARDS)}"
+        near = get_close_matches(name.lower(), CARDS, n=1)
+        first, *others = CARDS
+        listed = f"there is {first}, and `filmwright models` lists {len(others)} more"
+        remedy = f"did you mean {near[0]!r}?" if near else listed
         raise BadRequest(f"unknown model {name!r}: {remedy}")
     file = files("filmwright.weights").joinpath(CARDS[name])
     try:

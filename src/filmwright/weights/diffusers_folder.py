@@ -189,13 +189,21 @@ def _guider_scale(folder: Path) -> float | None:
 class DiffusersFolder:
     """A model's folder, read as far as its configs; each net, or block of one, is loaded when it is asked for."""
 
-    def __init__(self, folder: Path, *, device: str, dtype: torch.dtype, vae_dtype: torch.dtype) -> None:
-        """VAEs run in `vae_dtype`, all other nets in `dtype`.
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str,
+        dtype: torch.dtype,
+        vae_dtype: torch.dtype,
+        index: dict[str, Any] | None = None,
+    ) -> None:
+        """VAEs run in `vae_dtype`, all other nets in `dtype`; `index` is in place of the folder's own.
 
         Raises:
             WeightsError: the index cannot be read, or names a class that no family has.
         """
-        index = read_object(folder / "model_index.json")
+        index = read_object(folder / "model_index.json") if index is None else index
         self.folder, self.device, self.dtype, self.vae_dtype = folder, device, dtype, vae_dtype
         self.pipeline = str(index.get("_class_name"))
         if self.pipeline not in PIPELINES:
@@ -230,16 +238,21 @@ class DiffusersFolder:
     def shell(self, name: str) -> nn.Module:
         """A net without weights, in the type that it runs in; of a VAE with its latents' statistics."""
         if name not in self._kept:
-            path = self.folder / name
             with quiet(), torch.device("meta"):
                 net = self._built(name)
             net = net.to(self.dtype_of(name)).eval().requires_grad_(False)
-            for key, place in tensor_places(weight_paths(path)).items() if "vae" in name else ():
-                if key in STATISTICS:
-                    net.register_buffer(key, read_tensor(place, self.dtype_of(name)).to(self.device))
+            for key, values in self._statistics(name).items():
+                net.register_buffer(key, values.to(self.device))
             self._kept[name] = net
         shell: nn.Module = self._kept[name]
         return shell
+
+    def _statistics(self, name: str) -> dict[str, Tensor]:
+        """Of a VAE's latents, where its files have them."""
+        if "vae" not in name:
+            return {}
+        places = tensor_places(weight_paths(self.folder / name)).items()
+        return {key: read_tensor(place, self.dtype_of(name)) for key, place in places if key in STATISTICS}
 
     def check(self, names: Iterable[str]) -> None:
         """See that the folder has these nets.
@@ -296,7 +309,7 @@ class DiffusersFolder:
 
     def streams(self, name: str) -> bool:
         """Whether a net's blocks can be read one by one."""
-        blocks, places = self._blocks(name), self._places(name)
+        blocks, places = self.blocks(name), self._places(name)
         shell = self.shell(name)
         return bool(blocks) and all(
             f"{block}.{key}" in places
@@ -307,7 +320,7 @@ class DiffusersFolder:
     def streamed_bytes(self, name: str) -> int:
         """Bytes of a net of which no more than two blocks are in memory."""
         shell = self.shell(name)
-        sizes = [_bytes(shell.get_submodule(block)) for block in self._blocks(name)]
+        sizes = [_bytes(shell.get_submodule(block)) for block in self.blocks(name)]
         pairs = [a + b for a, b in zip(sizes, [*sizes[1:], sizes[0]], strict=True)]
         return _bytes(shell) - sum(sizes) + max(pairs)
 
@@ -317,7 +330,7 @@ class DiffusersFolder:
         Raises:
             WeightsError: its files are missing or damaged, or hold another net.
         """
-        blocks = self._blocks(name)
+        blocks = self.blocks(name)
         net = self._read(name, but=blocks)
         return net, [net.get_submodule(block) for block in blocks]
 
@@ -327,12 +340,13 @@ class DiffusersFolder:
         Raises:
             WeightsError: a file is gone, or was cut since its header was read.
         """
-        start = f"{self._blocks(name)[index]}."
+        start = f"{self.blocks(name)[index]}."
         names = [key for key in self._places(name) if key.startswith(start)]
         dtype = self.dtype_of(name)
         return {key.removeprefix(start): read_tensor(self._places(name)[key], dtype) for key in names}
 
-    def _blocks(self, name: str) -> list[str]:
+    def blocks(self, name: str) -> list[str]:
+        """A net's blocks in the order in which they compute, by their names in it; none of a small net."""
         return block_names(self.parts[name][1], self.shell(name))
 
     def _places(self, name: str) -> dict[str, TensorPlace]:

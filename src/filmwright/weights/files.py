@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,19 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from filmwright.spec.errors import WeightsError
+from filmwright.weights.whole import check_hash, sha256_of, shipped
 
 __all__ = ["load_net", "read_weights", "sha256_of", "shipped", "write_weights"]
-
-
-def shipped(model: str = "pocket") -> Path:
-    """The folder of the weights that come with the package."""
-    return Path(__file__).parent / model
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_weights(path: Path, tensors: dict[str, Tensor], *, note: dict[str, Any]) -> None:
@@ -64,17 +53,11 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
     Raises:
         WeightsError: missing, truncated, not safetensors, or not the bytes whose hash is `sha256`.
     """
-    if not path.is_file():
-        raise WeightsError(f"weights file {path} is missing: install the package, or add the model, anew")
-    if sha256 is not None and (actual := sha256_of(path)) != sha256:
-        raise WeightsError(
-            f"weights file {path} has SHA-256 {actual[:12]}..., expected {sha256[:12]}...: it is damaged or was "
-            "changed; reinstall the package"
-        )
+    check_hash(path, sha256)
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"weights file {path} cannot be read ({error}): it is truncated or not safetensors"
+            f"weights file {path} cannot be read ({error}): it is truncated or not safetensors; write or fetch it anew"
         ) from error

@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from filmwright.spec.errors import BadRequest, WeightsError
 from filmwright.spec.home import home
 from filmwright.weights.card import ModelCard, load_card
+from filmwright.weights.whole import sha256_of
 
 __all__ = [
+    "PICKLES",
     "Place",
     "PlacedLora",
     "WeightsFile",
@@ -228,18 +230,20 @@ def check_path(path: Path) -> None:
     """See that a path may hold weights.
 
     Raises:
-        BadRequest: there is nothing, or it is neither a folder nor safetensors.
+        BadRequest: there is nothing, or it is neither a folder nor safetensors, such as GGUF.
         WeightsError: it is a pickle.
     """
     if path.is_dir():
         return
+    if not path.exists():
+        raise BadRequest(f"{path} does not exist: name a model's folder, or a safetensors file")
     if path.suffix in PICKLES:
         raise WeightsError(
             f"{path} is a pickle ({path.suffix}), which may run any code when it is loaded: take the same weights as "
             "safetensors"
         )
-    if not path.exists():
-        raise BadRequest(f"{path} is not a folder, nor a file: name a model's folder, or a safetensors file")
+    if path.suffix == ".gguf":
+        raise BadRequest(f"{path} is GGUF, which is not supported: take the same weights as safetensors")
     if path.suffix != ".safetensors":
         raise BadRequest(f"{path} is no safetensors file: name one, or a folder")
 
@@ -298,8 +302,6 @@ def hashed_file(path: Path) -> WeightsFile:
     Raises:
         WeightsError: it cannot be read.
     """
-    from filmwright.weights.files import sha256_of
-
     try:
         state = path.stat()
         return WeightsFile(sha256=sha256_of(path), size=state.st_size, changed=state.st_mtime_ns)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,24 +148,25 @@ def _write_clip(folder: Path, name: str, clip: WorldClip) -> list[Path]:
     found, rendered = clip.take, clip.rendered
     camera = found.stage.camera
     arrays = folder / f"{name}.npz"
-    np.savez_compressed(
-        arrays,
-        frames=rendered.frames,
-        ids=rendered.ids,
-        depth=rendered.depth.astype(np.float16),
-        flow=clip.flow.astype(np.float16),
-        tracks=clip.tracks,
-        seen=clip.seen,
-        subject=found.subject,
-        mass=found.mass,
-        position=found.position,
-        quaternion=found.quaternion,
-        velocity=found.velocity,
-        angular_velocity=found.angular_velocity,
-        camera_eye=camera.eye,
-        camera_rotation=camera.rotation,
-        camera_fov=camera.fov,
-    )
+    with _aside(arrays) as part:
+        np.savez_compressed(
+            part,
+            frames=rendered.frames,
+            ids=rendered.ids,
+            depth=rendered.depth.astype(np.float16),
+            flow=clip.flow.astype(np.float16),
+            tracks=clip.tracks,
+            seen=clip.seen,
+            subject=found.subject,
+            mass=found.mass,
+            position=found.position,
+            quaternion=found.quaternion,
+            velocity=found.velocity,
+            angular_velocity=found.angular_velocity,
+            camera_eye=camera.eye,
+            camera_rotation=camera.rotation,
+            camera_fov=camera.fov,
+        )
     words = folder / f"{name}.json"
     record: dict[str, Any] = {
         "script": asdict(found.script),
@@ -172,5 +175,17 @@ def _write_clip(folder: Path, name: str, clip: WorldClip) -> list[Path]:
         "contacts": [asdict(c) for c in found.contacts],
         "facts": {k: float(v) for k, v in found.facts.items()},
     }
-    words.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with _aside(words) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return [arrays, words]
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A hidden file that becomes `path` when the block ends well; as `media.files`, which this room does not know."""
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

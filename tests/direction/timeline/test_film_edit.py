@@ -172,7 +172,7 @@ def test_what_a_film_cannot_say_is_listed(film: OpenFilm) -> None:
 def test_a_dry_run_changes_nothing(film: OpenFilm) -> None:
     edit = exported(film)
     after = replace(edit, events=edit.events[:1])
-    assert [c.kind for c in came(film, after, write=False).found.changes] == ["removed", "removed"]
+    assert [c.kind for c in came(film, after, write=False).found.changes] == ["removed", "removed", "marker"]
     assert film.path.read_text() == FILM
     assert sorted(path.name for path in film.folder.iterdir()) == ["cut.fcpxml", "film.yaml"]
 
@@ -180,8 +180,12 @@ def test_a_dry_run_changes_nothing(film: OpenFilm) -> None:
 def test_a_cut_that_the_film_cannot_play_leaves_the_file(film: OpenFilm) -> None:
     edit = exported(film)
     green = replace(edit.events[2], duration=20_000)
-    with pytest.raises(BadRequest, match=r"film\.yaml cannot take this cut over"):
-        came(film, replace(edit, events=(*edit.events[:2], green)))
+    taken = came(film, replace(edit, events=(*edit.events[:2], green)))
+    assert [change.kind for change in taken.found.changes] == ["trim", "rerender"], (
+        "what the editor did is said all the same"
+    )
+    assert "film.yaml cannot take this cut over: shot green would need 20" in taken.refusal
+    assert "makes 33 at most; play it at 0" in taken.refusal
     assert film.path.read_text() == FILM
     nothing = replace(edit, events=(replace(green, duration=9, name="x", shot="", media=None),))
     with pytest.raises(BadRequest, match="nothing of the film is left"):
@@ -199,7 +203,7 @@ def test_a_film_of_24_can_be_told_as_23_976(tmp_path: Path, capsys: pytest.Captu
     edit, _ = edit_of_film(film, tmp_path, parse_rate("23.976"))
     assert edit.at(0) == "01:00:00:00"
     assert 1001 * edit.rate.fps == 24000
-    with pytest.raises(TimelineError, match="not as 25"):
+    with pytest.raises(TimelineError, match="cannot be told as 25"):
         edit_of_film(film, tmp_path, parse_rate("25"))
     for suffix in SUFFIXES:
         target, words = tmp_path / f"cut{suffix}", ["--film", str(path), "--json"]
@@ -208,6 +212,45 @@ def test_a_film_of_24_can_be_told_as_23_976(tmp_path: Path, capsys: pytest.Captu
         assert "not on this machine" in json.loads(capsys.readouterr().out)["missing"]["red"]
         assert run(["film", "import", str(target), *words]) == 0
         assert json.loads(capsys.readouterr().out)["changes"] == []
+
+
+def test_colours_and_notes_go_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "film.yaml"
+    cdl = "grade: {cdl: {slope: [1.05, 1.0, 0.9], saturation: 0.8}}"
+    path.write_text(FILM.replace("note: the blue one", f"note: the blue one\n    {cdl}"))
+    film = open_film(path)
+    assert [[marker.name for marker in event.markers] for event in exported(film).events] == [
+        [],
+        ["the blue one"],
+        [],
+    ]
+    assert run(["film", "export", str(tmp_path / "cut.edl"), "--film", str(path)]) == 0
+    assert "grades" not in capsys.readouterr().err
+    lines = (tmp_path / "cut.edl").read_text().splitlines()
+    at = lines.index("* ASC_SOP (1.05 1 0.9)(0 0 0)(1 1 1)")
+    assert lines[at + 1] == "* ASC_SAT 0.8"
+    assert "blue" in lines[at - 1]
+    assert any(line.startswith("* LOC:") and line.endswith("the blue one") for line in lines)
+    assert run(["film", "import", str(tmp_path / "cut.edl"), "--film", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changes"] == []
+    assert run(["film", "export", str(tmp_path / "cut.xml"), "--film", str(path)]) == 0
+    assert "not in .xml: grades stay in the film: 1" in capsys.readouterr().err
+
+
+def test_a_refused_cut_is_told_with_what_changed(film: OpenFilm, capsys: pytest.CaptureFixture[str]) -> None:
+    edit = exported(film)
+    long = replace(edit.events[2], duration=60)
+    write_timeline(replace(edit, events=(*edit.events[:2], long)), film.folder / "cut.fcpxml")
+    words = ["film", "import", str(film.folder / "cut.fcpxml"), "--film", str(film.path)]
+    assert run([*words, "--dry-run"]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("trim ")
+    assert said.err.startswith("error: ")
+    assert run([*words, "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"]["code"] == "bad_request"
+    assert not told["written"]
+    assert film.path.read_text() == FILM
 
 
 def test_export_and_import_on_the_command_line(film: OpenFilm, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,15 +46,19 @@ def assemble(
     """Writes an output to `target`, with `comment` in it where its form has a place for one.
 
     Raises:
+        DamagedBlob: a source in the store is not what it was.
         MediaError: a source is missing or damaged, or a file cannot be written.
     """
+    in_parts = output.format == "h264" and output.fps == cut.fps and output.loudness is None
+    if output.kind == "poster" or (not in_parts and output.kind != "sound"):
+        _prove(cut, store)
     if output.kind == "poster":
         frame = deliver_poster(
             cut, target, width=output.width, height=output.height, comment=comment, on_frame=on_frame
         )
         return Assembled(frame=frame)
     audio = mixed(cut) if cut.sounds and output.kind != "pictures" else None
-    if output.format != "h264" or output.fps != cut.fps or output.loudness is not None:
+    if not in_parts:
         frames = fitted(conformed(cut), cut, output.width, output.height, output.fps)
         made = deliver(
             frames,
@@ -93,11 +97,12 @@ def _coded(part: Part, output: Output, store: Store) -> Node:
         "height": output.height,
     }
     key = key_of(inputs)
-    while (node := store.find(key)) is None:
+    while (node := store.find(key, thorough=True)) is None:
         with store.making(key) as work:
             if work is None:
                 time.sleep(PAUSE)
-            elif store.find(key) is None:
+            elif store.find(key, thorough=True) is None:
+                _prove(part.cut, store)
                 began = time.monotonic()
                 path = work / "part.mp4"
                 with VideoWriter(path, output.width, output.height, part.cut.fps) as video:
@@ -105,3 +110,10 @@ def _coded(part: Part, output: Output, store: Store) -> Node:
                         video.write(resized(frame, output.width, output.height)[None])
                 store.put(key, "part", inputs, {"file": path}, time.monotonic() - began)
     return node
+
+
+def _prove(cut: Cut, store: Store) -> None:
+    """Reads the frames that a cut plays, before they are shown."""
+    for path in dict.fromkeys(event.source.path for event in cut.events):
+        if path is not None:
+            store.proved(path)

@@ -27,13 +27,13 @@ from filmwright.direction.build.graph import (
     takes_of,
 )
 from filmwright.direction.build.places import check_place, is_delivered, outputs_in, put_in_place
-from filmwright.direction.build.seal import Seal, seal_of
-from filmwright.direction.build.store import Store
+from filmwright.direction.build.seal import Seal, post_seal, seal_of, titled
+from filmwright.direction.build.store import DamagedBlob, Store
 from filmwright.direction.film.drafts import Draft
 from filmwright.direction.film.opened import OpenFilm
 from filmwright.direction.film.outputs import Output
 from filmwright.spec.cut import Cut
-from filmwright.spec.errors import BadRequest, Cancelled, FilmwrightError
+from filmwright.spec.errors import BadRequest, Cancelled, FilmwrightError, MediaError
 from filmwright.spec.events import Event, Progress, Started, Warned
 
 __all__ = ["Built", "build", "wanted"]
@@ -128,13 +128,24 @@ def build(
             )
     for output in outputs:
         check_place(output)
+    damaged: set[Path] = set()
     with store.in_use():
-        try:
-            return run.all(takes, [take.draft for take in chosen], outputs, only)
-        except (KeyboardInterrupt, Cancelled) as error:
-            raise Cancelled(
-                "cancelled; what is finished is kept, and the same command goes on from there"
-            ) from error
+        while True:
+            try:
+                return run.all(takes, [take.draft for take in chosen], outputs, only)
+            except DamagedBlob as error:
+                if error.path in damaged:
+                    raise MediaError(
+                        f"{error.path} is damaged as soon as it is written: check the disk of the store"
+                    ) from error
+                damaged.add(error.path)
+                store.drop(error.path)  # what it belongs to is found no more
+                tell(Told(name="store", code="damaged", message=f"{error.path} is damaged and made anew"))
+                takes = takes_of(film, store)
+            except (KeyboardInterrupt, Cancelled) as error:
+                raise Cancelled(
+                    "cancelled; what is finished is kept, and the same command goes on from there"
+                ) from error
 
 
 class _Build:
@@ -277,6 +288,9 @@ class _Build:
         assert take.request is not None
         assert take.key is not None
         assert self.device is not None
+        for frame, (clip, _) in take.clips.items():
+            self.store.proved(Path(frame))
+            self.store.proved(clip)
         stage = "load"
 
         def follow(event: Event) -> None:
@@ -329,6 +343,9 @@ class _Build:
 
         assert step.key is not None
         assert step.source is not None
+        assert step.parent is not None
+        for path in (step.source, step.parent):
+            self.store.proved(path)
         total = step.stage.shaped(step.shape).num_frames
         began = time.monotonic()
         files = finish(
@@ -337,6 +354,7 @@ class _Build:
             step.shape,
             work,
             lambda done: self.clock.step(step.name, step.stage.name, done, total),
+            post_seal(step.stage, step.parent, step.parent_title),
         )
         seconds = time.monotonic() - began
         self.store.put(step.key, f"post.{step.stage.name}", step.inputs, files, seconds)
@@ -383,6 +401,8 @@ class _Build:
         target = work / ("film" if output.kind == "pictures" else f"film{output.suffix}")
         if target.is_dir():
             shutil.rmtree(target)  # of a build that died
+        for path in self.seal.reads(cut, output):
+            self.store.proved(path)
         total = output.num_frames(cut)
         began = time.monotonic()
         made = assemble(
@@ -393,10 +413,23 @@ class _Build:
             lambda done: self.clock.step(result.name, "cut", done, total),
             self.seal.comment(output),
         )
-        self.seal.put_on(target, cut, output, made.frame)
+        for name in self.seal.put_on(target, cut, output, made.frame):
+            self._doubt(name, cut, result)
         for note in made.notes:
             self.tell(Told(name=result.name, code="delivery", message=note))
         self.store.note_use(made.parts)
         seconds = time.monotonic() - began
         self.store.put(result.key, "cut", result.inputs, outputs_in(target, output), seconds)
         self.clock.end(result.name, seconds)
+
+    def _doubt(self, name: str, cut: Cut, result: Result) -> None:
+        """What went into a deliverable and was not as its own credentials say: a take is damaged, a sound is told.
+
+        Raises:
+            DamagedBlob: it is a take's clip.
+        """
+        for event in cut.events:
+            if titled(event.source) == name and event.source.clip is not None:
+                raise DamagedBlob(event.source.clip)
+        message = f"{name} was changed since it was signed; the film's credentials say so"
+        self.tell(Told(name=result.name, code="tampered", message=message))

@@ -1,4 +1,4 @@
-"""What a build would render, and what each take needs in memory and time, before anything is rendered."""
+"""What a build would make, and what each take needs in memory and time, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 from filmwright.direction.build.builder import wanted
 from filmwright.direction.build.clock import work_of_request
-from filmwright.direction.build.graph import name_of, takes_of
+from filmwright.direction.build.graph import Take, name_of, takes_of
+from filmwright.direction.build.status import State, states
 from filmwright.direction.build.store import Store
 from filmwright.direction.film.opened import OpenFilm
 from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.plan import Plan
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "forecast", "to_make"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +93,19 @@ def forecast(
             )
         )
     return tuple(rows)
+
+
+def to_make(film: OpenFilm, store: Store, *, only: str | None = None) -> tuple[State, ...]:
+    """The states of all that a build would make now, takes, post and deliverables, in order.
+
+    Raises:
+        BadRequest: no such shot.
+    """
+    takes = {name_of(draft) for draft in wanted(film, only)}
+
+    def makes(state: State) -> bool:
+        if isinstance(state.result, Take):
+            return state.name in takes
+        return only in {None, state.shot}  # a deliverable is of no shot
+
+    return tuple(state for state in states(film, store) if state.state != "clean" and makes(state))

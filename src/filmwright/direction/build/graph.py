@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from filmwright.direction.build.seal import Seal
-from filmwright.direction.build.store import Node, Store, key_of
+from filmwright.direction.build.store import DamagedBlob, Node, Store, key_of
 from filmwright.direction.film.drafts import Draft, Need, completed
 from filmwright.direction.film.opened import OpenFilm, source_of
 from filmwright.direction.film.outputs import POSTER, Output
@@ -66,12 +66,14 @@ class Take(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Result):
-    """A stage of post on a selected take, or on the step before it, whose frames are `source`."""
+    """A stage of post on a selected take, or on the step before it, whose frames are `source` and clip is `parent`."""
 
     draft: Draft
     stage: PostStage
     shape: PostShape  # of what comes in
     source: Path | None  # None while that is not made
+    parent: Path | None
+    parent_title: str
 
 
 def name_of(draft: Draft) -> str:
@@ -81,10 +83,14 @@ def name_of(draft: Draft) -> str:
 
 def takes_of(film: OpenFilm, store: Store, *, thorough: bool = False) -> dict[str, Take]:
     """All takes by node name, those first that others start from."""
-    takes: dict[str, Take] = {}
-    for draft in film.drafts:
-        takes[name_of(draft)] = take_of(draft, film, takes, store, thorough=thorough)
-    return takes
+    while True:
+        takes: dict[str, Take] = {}
+        try:
+            for draft in film.drafts:
+                takes[name_of(draft)] = take_of(draft, film, takes, store, thorough=thorough)
+        except DamagedBlob:
+            continue  # the take that it is of is found no more
+        return takes
 
 
 def take_of(
@@ -94,6 +100,7 @@ def take_of(
 
     Raises:
         BadRequest: the model cannot do it.
+        DamagedBlob: what it starts from is not what it was.
         WeightsError: the model's weights are not here.
     """
     selected = film.selected()
@@ -123,6 +130,8 @@ def take_of(
     try:
         request = completed(draft, found)
     except FilmwrightError as error:
+        for given in clips:
+            store.proved(Path(given))
         raise type(error)(f"shot {draft.shot}: {error}") from error
     weights = hashes_of(request.model)
     decides = {
@@ -147,13 +156,14 @@ def take_of(
 def steps_of(take: Take, film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[Step, ...]:
     """The post of a take, in order; a step whose input is not made has no key."""
     steps: list[Step] = []
-    node, shape = take.node, shape_of(source_of(take.draft))
+    node, shape, before = take.node, shape_of(source_of(take.draft)), "as it was rendered"
     names: dict[str, int] = {}
     for stage in film.post.get(take.draft.shot, ()):
         count = names[stage.name] = names.get(stage.name, 0) + 1
         inputs: dict[str, Any] = {}
-        key = source = None
+        key = source = parent = None
         if node is not None:
+            assert take.request is not None
             blob = node.outputs["frames"]
             inputs = {
                 "stage": f"post.{stage.name}",
@@ -161,8 +171,9 @@ def steps_of(take: Take, film: OpenFilm, store: Store, *, thorough: bool = False
                 "parameters": stage.decides(),
                 "fps": str(shape.fps),
                 "input": blob.digest,
+                "take": take.request.digest(),  # its clip's credentials tell the words, whatever they changed
             }
-            key, source = key_of(inputs), store.blob_path(blob)
+            key, source, parent = key_of(inputs), store.blob_path(blob), store.blob_path(node.outputs["clip"])
         node = store.find(key, thorough=thorough) if key else None
         steps.append(
             Step(
@@ -174,9 +185,11 @@ def steps_of(take: Take, film: OpenFilm, store: Store, *, thorough: bool = False
                 stage=stage,
                 shape=shape,
                 source=source,
+                parent=parent,
+                parent_title=before,
             )
         )
-        shape = stage.shaped(shape)
+        shape, before = stage.shaped(shape), f"after {stage.name}"
     return tuple(steps)
 
 
@@ -195,10 +208,13 @@ def rendered(take: Take, film: OpenFilm, store: Store) -> Source:
         path=store.blob_path(frames),
         clip=store.blob_path(node.outputs["clip"]),
         blob=frames.digest,
+        post=steps[-1].key if steps else None,
     )
 
 
-def deliverable(film: OpenFilm, cut: Cut, output: Output, store: Store, seal: Seal) -> Result:
+def deliverable(
+    film: OpenFilm, cut: Cut, output: Output, store: Store, seal: Seal, *, thorough: bool = False
+) -> Result:
     """A deliverable of a cut; without a key while a shot in it is not rendered.
 
     Its key holds what its form shows of the cut, not its name or place; and of its credentials what they say, not the
@@ -230,7 +246,8 @@ def deliverable(film: OpenFilm, cut: Cut, output: Output, store: Store, seal: Se
         shown = output.path.relative_to(film.folder.resolve())
     except ValueError:
         shown = output.path
-    return Result(name=f"-> {shown}", key=key, inputs=inputs, node=store.find(key) if key else None)
+    node = store.find(key, thorough=thorough) if key else None
+    return Result(name=f"-> {shown}", key=key, inputs=inputs, node=node)
 
 
 def differences(

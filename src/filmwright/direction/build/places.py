@@ -60,6 +60,7 @@ def put_in_place(node: Node, output: Output, store: Store) -> None:
     """Copies a result to its place, with its time of change, by which the next build knows it; whole or not at all.
 
     Raises:
+        DamagedBlob: it is not what it was.
         MediaError: it cannot be written.
     """
     if output.kind != "pictures":
@@ -99,6 +100,6 @@ def _is_there(path: Path, blob: Blob, store: Store) -> bool:
 
 
 def _copy(blob: Blob, path: Path, store: Store) -> None:
-    shutil.copyfile(store.blob_path(blob), path)
+    shutil.copyfile(store.proved(store.blob_path(blob)), path)
     state = store.blob_path(blob).stat()
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))

@@ -23,8 +23,10 @@ from filmwright.direction.build.seal import seal_of
 from filmwright.direction.build.store import Node, Store
 from filmwright.direction.film.opened import OpenFilm
 
-__all__ = ["Reason", "State", "explain", "states"]
+__all__ = ["Reason", "State", "Word", "explain", "states"]
 
+Word = Literal["clean", "dirty", "missing", "swept", "damaged", "waits"]
+GONE = {"swept": "was swept: it would be made again", "damaged": "is damaged: it would be made again"}
 SHOWN = 90  # letters of a value in a reason
 
 
@@ -45,7 +47,8 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """A take or deliverable: clean is there; dirty was built from other inputs; missing was never built here.
+    """A take or deliverable: clean is there; dirty was built from other inputs; missing was never built here; swept
+    was, and gc removed it; of what is damaged a file is gone or not as it was.
 
     `sealed` is how a deliverable was signed last, where its film does not say so: privately, or not at all.
     """
@@ -54,7 +57,7 @@ class State:
     shot: str | None  # None for a deliverable
     take: int | None
     selected: bool
-    state: Literal["clean", "dirty", "missing", "damaged", "waits"]
+    state: Word
     reasons: tuple[Reason, ...]
     result: Result
     sealed: Literal["", "private", "unsigned"] = ""
@@ -76,13 +79,13 @@ def states(film: OpenFilm, store: Store, *, thorough: bool = False) -> tuple[Sta
     selected = film.selected()
     cut = film.cut({shot: rendered(takes[name_of(draft)], film, store) for shot, draft in selected.items()})
     for output in film.outputs:
-        result = deliverable(film, cut, output, store, seal_of(film))
+        result = deliverable(film, cut, output, store, seal_of(film), thorough=thorough)
         as_film_says = result.inputs["signed"]
         before = store.recall(last[result.name]) if result.name in last else None
         if before is not None:
             signed = before.inputs.get("signed")
             seal = seal_of(film, sign=signed is not None, private=bool(signed and signed["private"]))
-            result = deliverable(film, cut, output, store, seal)
+            result = deliverable(film, cut, output, store, seal, thorough=thorough)
         unready = dict.fromkeys(event.source.shot for event in cut.events if event.source.blob is None)
         state = _state(result, store, last, waits_for=tuple(unready))
         if (now := result.inputs["signed"]) != as_film_says:
@@ -115,7 +118,7 @@ def _state(result: Result, store: Store, last: Mapping[str, str], waits_for: tup
     reasons: list[Reason] = []
     ready = "rendered" if take is not None else "finished"
     if waits_for:
-        state: Literal["clean", "dirty", "missing", "damaged", "waits"] = "waits"
+        state: Word = "waits"
         reasons += [
             Reason(what=shot, said=f"waits for shot {shot}, which is not {ready}") for shot in waits_for
         ]
@@ -127,10 +130,8 @@ def _state(result: Result, store: Store, last: Mapping[str, str], waits_for: tup
         state = "missing"
         reasons.append(Reason(what="node", said="was never built here"))
     elif last[result.name] == result.key:
-        state = "damaged"
-        reasons.append(
-            Reason(what="node", said="its inputs are the same, its result was swept or is damaged")
-        )
+        state = "swept" if before is None else "damaged"
+        reasons.append(Reason(what="node", said=f"its inputs are the same, its result {GONE[state]}"))
     elif before is None:
         state = "dirty"
         reasons.append(Reason(what="node", said="its inputs have changed; what they were was swept"))

@@ -9,7 +9,8 @@
 
 in $FILMWRIGHT_HOME/store. Files are written aside, flushed to the disk and renamed, blobs before the node that names
 them: a process that dies, or a machine, leaves nothing half there. A clock is never asked: blobs are known by size and
-time of change as it was noted, and by their bytes where these differ; last use orders nodes and says no more.
+time of change as it was noted, and by their bytes where these differ; last use orders nodes and says no more. What
+goes into another result, or out to somebody, is hashed before, once a process: disks rot without a new time of change.
 """
 
 from __future__ import annotations
@@ -22,62 +23,21 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict, Field
 
+from filmwright.direction.build.node import Blob, DamagedBlob, Node, key_of
+from filmwright.direction.build.sweep import Swept, blobs_in, remove_file, sweep
 from filmwright.media.files import digest_file, is_left_over, say_os_error, write_atomic
 from filmwright.spec.errors import BadRequest, MediaError
 from filmwright.spec.home import home
 
-__all__ = ["Blob", "Node", "Store", "Swept", "key_of"]
+__all__ = ["Blob", "DamagedBlob", "Node", "Store", "key_of"]
 
-
-class Blob(BaseModel):
-    """A file of the store; `changed` is its time of change in nanoseconds when it was put there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int
-    suffix: str = Field(pattern=r"^(\.[a-z0-9]{1,8})?$")
-    changed: int
-
-    @property
-    def name(self) -> str:
-        """Its file's name."""
-        return f"{self.digest}{self.suffix}"
-
-
-class Node(BaseModel):
-    """A finished result. `inputs` are all that its key was made from, readable, so that two can be compared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    stage: str
-    inputs: dict[str, Any]
-    outputs: dict[str, Blob]
-    seconds: float
-    facts: dict[str, Any] = {}  # what else is worth knowing, such as the request's digest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Swept:
-    """What `gc` did; sizes in bytes."""
-
-    nodes: int
-    freed: int
-    kept: int
-
-
-def key_of(inputs: Mapping[str, Any]) -> str:
-    """The key (BLAKE3, hex) of what decides a result: JSON with sorted keys and no spaces."""
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return str(blake3(text.encode()).hexdigest())
+DAMAGED = 0
+"""The time of change of a blob whose bytes were found wrong, which no blob was put there with."""
 
 
 class Store:
@@ -85,6 +45,9 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or home() / "store"
+        self._read: dict[
+            str, tuple[tuple[int, ...], bool]
+        ] = {}  # blobs that were hashed, and whether they were right
 
     def blob_path(self, blob: Blob) -> Path:
         """Where a blob lies."""
@@ -97,6 +60,24 @@ class Store:
             return None
         whole = all(self._is_whole(blob, thorough=thorough) for blob in node.outputs.values())
         return node if whole else None
+
+    def proved(self, path: Path) -> Path:
+        """The path of a blob whose bytes are about to be used: all of them are read first, once a process.
+
+        Raises:
+            DamagedBlob: they are not what they were. From now on no result is found that has them.
+        """
+        if not self._is_right(path):
+            raise DamagedBlob(path)
+        return path
+
+    def drop(self, path: Path) -> None:
+        """Removes a blob, so that no result is found any more that has it.
+
+        Raises:
+            MediaError: the store cannot be written.
+        """
+        remove_file(path)
 
     def recall(self, key: str) -> Node | None:
         """What is written of a key, whether or not its blobs are whole."""
@@ -203,15 +184,17 @@ class Store:
             if not path.name.startswith(".") and digest_file(path) != path.name.partition(".")[0]:
                 damaged.append(str(path))
                 if remove:
-                    _unlink(path)
+                    remove_file(path)
         return damaged
 
     def size(self) -> int:
         """Bytes of all blobs."""
-        return sum(size for size, _ in self._blobs().values())
+        return sum(size for size, _ in blobs_in(self.folder).values())
 
-    def gc(self, keep: int) -> Swept:
+    def gc(self, keep: int, *, dry_run: bool = False) -> Swept:
         """Removes the nodes that were not used for longest until blobs take at most `keep` bytes, and what none needs.
+
+        A `dry_run` only says what would go.
 
         Raises:
             BadRequest: a build is at work.
@@ -219,10 +202,12 @@ class Store:
         """
         if not self.folder.exists():
             return Swept(nodes=0, freed=0, kept=0)
+        if dry_run:
+            return sweep(self.folder, keep, dry_run=True)
         with _locked(self.folder / "users") as got:
             if not got:
                 raise BadRequest(f"a build is at work in {self.folder}: wait for it, then sweep")
-            return self._sweep(keep)
+            return sweep(self.folder, keep)
 
     def _sweep_dead(self) -> None:
         """Removes what processes that died had half written; what others make now is locked."""
@@ -235,44 +220,7 @@ class Store:
                     if path.is_dir():
                         shutil.rmtree(path, ignore_errors=True)
                     else:
-                        _unlink(path)
-
-    def _sweep(self, keep: int) -> Swept:
-        for path in self.folder.rglob(".*"):
-            if path.is_file():
-                _unlink(path)  # half written by a process that died
-        blobs = self._blobs()
-        before = sum(size for size, _ in blobs.values())
-        nodes: list[tuple[int, Path, Node]] = []
-        for path in (self.folder / "nodes").glob("*/*.json"):
-            try:
-                node = Node.model_validate_json(path.read_text("utf-8"))
-                nodes.append((path.stat().st_mtime_ns, path, node))
-            except (OSError, ValueError):
-                _unlink(path)  # damaged: nothing can use it
-        nodes.sort(key=lambda item: item[0], reverse=True)
-        wanted: set[str] = set()
-        total, removed = 0, 0
-        for _, path, node in nodes:
-            more = {blob.name for blob in node.outputs.values()} - wanted
-            size = sum(blobs[name][0] for name in more if name in blobs)
-            if total + size > keep:
-                _unlink(path)
-                removed += 1
-                continue
-            total += size
-            wanted |= more
-        for name, (_, path) in blobs.items():
-            if name not in wanted:
-                _unlink(path)
-        for folder in (self.folder / "work").glob("*"):
-            shutil.rmtree(folder, ignore_errors=True)
-        for aside in (self.folder / "locks").glob("*"):
-            aside.unlink(missing_ok=True)
-        return Swept(nodes=removed, freed=before - total, kept=total)
-
-    def _blobs(self) -> dict[str, tuple[int, Path]]:
-        return {path.name: (path.stat().st_size, path) for path in (self.folder / "blobs").glob("*/*")}
+                        remove_file(path)
 
     def _is_whole(self, blob: Blob, *, thorough: bool) -> bool:
         path = self.blob_path(blob)
@@ -280,15 +228,37 @@ class Store:
             state = path.stat()
         except OSError:
             return False
-        if state.st_size == blob.size and state.st_mtime_ns == blob.changed and not thorough:
+        known = self._read.get(path.name) == (_mark_of(state), False)
+        if state.st_size == blob.size and state.st_mtime_ns == blob.changed and not thorough and not known:
             return True
-        if state.st_size != blob.size or digest_file(path) != blob.digest:
+        if state.st_size != blob.size or not self._is_right(path):
             return False
         with contextlib.suppress(
             OSError
         ):  # it was copied or touched: from now on it is known at a glance again
             os.utime(path, ns=(state.st_atime_ns, blob.changed))
+            self._read[path.name] = _mark_of(path.stat()), True
         return True
+
+    def _is_right(self, path: Path) -> bool:
+        """Whether a blob's bytes are those that its name says; one that was found wrong is marked."""
+        try:
+            state = path.stat()
+        except OSError:
+            return False
+        mark, right = self._read.get(path.name, ((), False))
+        if mark == _mark_of(state):
+            return right
+        try:
+            right = digest_file(path) == path.name.partition(".")[0]
+        except MediaError:  # a disk that cannot read it
+            right = False
+        if not right and state.st_mtime_ns != DAMAGED:
+            with contextlib.suppress(OSError):
+                os.utime(path, ns=(state.st_atime_ns, DAMAGED))
+                state = path.stat()
+        self._read[path.name] = _mark_of(state), right
+        return right
 
     def _take(self, path: Path) -> Blob:
         """Moves a file among the blobs, unless the same bytes are there already."""
@@ -296,7 +266,7 @@ class Store:
         blob = Blob(digest=digest, size=state.st_size, suffix=path.suffix, changed=state.st_mtime_ns)
         place = self.blob_path(blob)
         try:
-            if place.exists() and digest_file(place) == digest:
+            if self._is_right(place):
                 path.unlink()
                 return blob.model_copy(update={"changed": place.stat().st_mtime_ns})
             self._make(place.parent)
@@ -346,6 +316,11 @@ def _locked(path: Path, *, shared: bool = False) -> Iterator[bool]:
         yield False
 
 
+def _mark_of(state: os.stat_result) -> tuple[int, ...]:
+    """What says that a file is the one that was read."""
+    return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
 def _no_store(folder: Path, error: OSError) -> MediaError:
     told = say_os_error(folder / "store", error)
     return MediaError(f"the store {folder} cannot be used ({told}); or set FILMWRIGHT_HOME to another place")
@@ -358,10 +333,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise say_os_error(path, error) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from filmwright.spec.verbs import verb_forms
+
 __all__ = ["added", "cut", "put", "tidy"]
 
 _LEFT_OVER = re.compile(
@@ -34,7 +36,7 @@ def cut(prompt: str, start: int, end: int) -> str:
         lead = re.search(
             r"(?:\b(?:and|with|at|in|on|under|by|during)\s+)?(?:\b(?:an?|the)\s+)?$", prompt[left:start], re.I
         )
-        if lead and not behind:
+        if lead and (not behind or _GOES_ON.match(behind) or _is_done(behind)):
             start = left + lead.start()
     return _capital(tidy(prompt[:start] + " " + prompt[end:]), prompt)
 
@@ -51,6 +53,14 @@ _TAILS = {
     "on the water",
     "angle",
 }
+
+
+_GOES_ON = re.compile(r"(?:and|while|as|then|or|but|on|in|at|over|across|under|with|to|from)\b", re.I)
+
+
+def _is_done(text: str) -> bool:
+    """Whether a text begins with what somebody does, so that what stood before was said of no noun of it."""
+    return verb_forms().get(text.split(maxsplit=1)[0].lower().strip(",.;"), ("", ""))[1] in ("s", "ing")
 
 
 def put(prompt: str, start: int, end: int, text: str) -> str:

@@ -7,6 +7,8 @@ case with hyphens as spaces, as `spec.words.split_words` leaves them.
 
 from __future__ import annotations
 
+from filmwright.spec.verbs import LINKING, MOTIONS, STATES, TOUCHES, VERBS, word_set
+
 __all__ = [
     "ABSTRACT", "BODIES", "COMPOUNDS", "CONFLICTS", "GROUPS", "IRREGULAR_PLURALS", "LINKING", "MANY", "MOTIONS",
     "MOVING_NOUNS", "NO_DOING", "NUMBERS", "OPENERS", "PREPOSITIONS", "RECIPROCAL", "SEQUENCE", "STATES", "SYMBOLS",
@@ -15,15 +17,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-def word_set(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
-
-
 ABSTRACT = word_set(
     """
     abundance achievement adventure ambition anger anxiety art artistry beauty being belief belonging betrayal bliss
-    bravery chaos change childhood communication complexity concept confidence connection consciousness courage
+    boredom bravery chaos change childhood communication complexity concept confidence connection consciousness courage
     creation creativity curiosity darkness death democracy desire despair destiny determination diversity dream
     dreams efficiency ego elegance emotion emotions emptiness energy enlightenment equality essence eternity ethics
     everything evolution excellence excitement existence experience failure faith fantasy fate fear feeling feelings
@@ -47,6 +44,7 @@ OPENERS = word_set(
     """
     shot shots view close up closeup footage video clip scene film movie photo photograph portrait image picture
     animation timelapse lapse render montage sequence story visualization representation depiction illustration
+    meditation essay reflection
     """
 )
 """What a prompt may open with before it says what is shown: "a cinematic shot of ..."."""
@@ -99,17 +97,27 @@ SYMBOLS: dict[str, str] = {
 
 BODIES = word_set(
     """
-    acrobat actor actress alien android angel astronaut athlete baby baker ballerina barber barista bartender blacksmith
-    boxer boy bride businessman businesswoman butcher captain chef child clown coach commuter cook couple cowboy crowd
-    customer cyclist dancer daughter detective diver doctor driver drummer elf engineer explorer fairy family farmer
-    father firefighter fisherman florist friend gardener geisha gentleman ghost girl gladiator goalkeeper
-    grandfather grandmother groom guitarist gymnast hacker hiker hunter kid king knight lady librarian lumberjack
-    magician mailman maid man mechanic mermaid merchant miner monk monster mother musician nurse ninja nun officer
-    painter passenger pedestrian person people pianist pilot pirate player policeman policewoman potter priest prince
-    princess prisoner pup queen referee robot runner sailor samurai scientist shepherd singer skateboarder skater skier
-    snowboarder soldier student surfer surgeon swimmer tailor teacher teenager tourist traveller traveler viking
-    violinist waiter waitress warrior watchmaker weaver witch wizard woman worker wrestler zombie schoolgirl schoolboy
-    commuters keeper vendor walker cowgirl sorcerer troll goblin cyborg humanoid toddler acrobats
+    accountant acrobat acrobats actor actress admiral alien android angel apprentice archaeologist archer assassin
+    astronaut astronomer athlete aunt baby baker ballerina bandit barber barista barmaid bartender beekeeper beggar
+    biker bishop blacksmith bodyguard bouncer boxer boy bride brother bullfighter businessman businesswoman busker
+    butcher captain carpenter cellist cheerleader chef chemist child climber clown coach cobbler colonel comedian
+    commander commuter commuters composer conductor cook couple courier cowboy cowgirl crowd customer cyborg cyclist
+    dancer daughter dentist deputy detective diver doctor driver drummer duchess duke dwarf electrician elf emperor
+    empress engineer explorer fairy family farmer father fencer ferryman fiddler firefighter fisherman florist
+    friend gambler gangster gardener geisha gentleman ghost girl gladiator glassblower goalkeeper goblin goddess
+    grandfather grandmother groom guard guest guitarist gymnast hacker harpist heroine hiker hitchhiker hostess
+    housekeeper humanoid hunter husband inventor janitor jester jockey journalist judge juggler keeper kid king
+    knight lady landlady lawyer librarian lifeguard locksmith lover lumberjack magician magistrate maid mailman man
+    mariner matador mayor mechanic merchant mermaid messenger milkman miner monk monster mother mourner musician
+    neighbor neighbour nephew niece ninja nomad novelist nun nurse officer outlaw painter passenger peasant
+    pedestrian people person philosopher photographer pianist pilot pirate player plumber poet policeman policewoman
+    porter postman potter preacher president priest prince princess prisoner professor pup puppeteer queen rebel
+    referee reporter ringmaster robot rower runner sailor samurai schoolboy schoolgirl scientist sculptor seamstress
+    secretary senator sentry servant shepherd sheriff shopkeeper singer sister skateboarder skater skier skydiver
+    smuggler sniper snowboarder soldier sorcerer stranger student stuntman surfer surgeon swimmer swordsman tailor
+    teacher teenager thief toddler tourist trapper traveler traveller troll trumpeter twin typist uncle usher vendor
+    veteran viking villager violinist waiter waitress walker warrior watchmaker weaver welder widow widower wife
+    witch wizard woman woodcutter worker wrestler writer zombie
     alligator ant antelope ape bat bear beaver bee beetle bird bison bull bunny butterfly camel cat caterpillar cheetah
     chick chicken chimpanzee cow crab crane crocodile crow deer dinosaur dog dolphin donkey dove dragon dragonfly duck
     eagle elephant falcon ferret fish flamingo fly fox frog giraffe goat goldfish goose gorilla hamster hare hawk
@@ -145,57 +153,7 @@ MANY = word_set(
 )
 """Words that say that there are more than two, without a number."""
 
-TOUCHES = word_set(
-    """
-    hug embrace kiss fight wrestle grapple brawl tackle punch box battle duel clash tickle tangle spar scuffle cuddle
-    entangle collide
-    """
-)
-"""What bodies do to each other: limbs and bodies overlap, which models mix up as soon as there are more than two."""
-
 RECIPROCAL = ("each other", "one another", "arm in arm", "hand in hand")
-
-STATES = word_set(
-    """
-    sit stand lie rest look wear hold hang lean stare gaze pose face watch wait sleep surround cover feature show depict
-    contain overlook stay remain be have seem appear smile carry glow shine hide belong
-    """
-)
-"""Verbs that a still picture could show just as well; the rest of `VERBS` is motion."""
-
-VERBS = STATES | TOUCHES | word_set(
-    """
-    accelerate advance aim approach argue arrive ascend assemble attack bake balance bark bash bathe beat beckon begin
-    bend billow bite blaze blink bloom blow boil bounce bow breathe brush build bubble burn burst call calve capture
-    cast catch celebrate change charge chase cheer chew chop circle clap clean climb close collapse collect comb come
-    conduct continue cook cool crack crash crawl creep cross crouch crumble cry curl cut dance dart deal decorate
-    descend dial dig dip direct disappear dissolve dive dodge drag draw drift drink drip drive drop duck eat embroider
-    emerge enter erupt examine exhale exit expand explode explore eye fade fall fan feed fetch fill film fire fish fix
-    flap flare flash flee flex flick flicker flip float flow flutter fly fold follow frolic gallop gather gesture give
-    glance glide glitter go grab graze greet grin grind grow gulp hammer hand harvest haul head hike hit hop hover
-    hunt hurry ignite inflate inhale inspect iron jog juggle jump kick knead kneel knit knock land laugh launch leaf
-    leap leave lick lift light listen load lower march massage meditate meet melt mend mix morph mount mow nibble nod
-    open orbit order pace pack paddle paint park pass peck pedal peek peel perform pet photograph pick pilot plant
-    play plunge point polish pop pounce pour practise practice pray prepare press prowl pull pulse pump push put race
-    raise reach read rear recede recite reel release repair retreat ride ring rinse ripple rise roam roar rock roll
-    row rub run rush sail salute scan scatter scratch scream sculpt season set sew shake shape sharpen shatter shift
-    shiver shoot shout shovel shuffle sing sink sip skate skateboard ski skid skim skip slam slice slide slip slither
-    slow smash smell smoke snap sneak sniff snow soar spark speak speed spill spin splash spray spread spring sprint
-    sprout stack stagger start steer step stir stop stream stretch stride strike stroke stroll strum struggle study
-    stumble surf sway sweep swim swing swirl switch swoop take talk tap taste tear tend test throw tick tighten tilt
-    tip topple toss touch tow train transform travel tread tremble trek trot trudge tumble turn twirl twist type
-    unfold unfurl unlock unroll unwrap use vanish vault vibrate vomit wade wake walk waltz wander warm wash wave weave
-    weep weigh weld whirl whisk whisper whistle wink wipe work wrap write yawn yell zip zoom stalk thrash smoulder
-    cascade spiral bob patrol move happen rear juggle loom glimmer shimmer sparkle twinkle crackle whip raft rappel
-    scurry scamper practise shave scrub bow pan dolly
-    """
-)  # fmt: skip
-"""Base forms of what things do, known by their `-s`, `-ing` and base forms."""
-
-LINKING = word_set("start begin continue try proceed keep")
-"""Verbs that bring another one with them: "starts to dance" is one action."""
-
-MOTIONS = VERBS - STATES
 
 NO_DOING = word_set(
     """
@@ -264,16 +222,22 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "midday": ("noon", "midday", "high noon", "midday sun", "noon light", "at noon", "high sun"),
     "daylight": ("daylight", "bright daylight", "broad daylight", "daytime", "clear daylight"),
     "sunny": ("sunny", "sunny day", "sunshine", "bright sunshine", "bright sunlight", "clear blue sky", "blue sky",
-        "clear sky", "direct sunlight", "harsh direct sunlight", "hard sunlight", "harsh sunlight", "bright sun",
-        "sun drenched"),
+        "clear sky", "direct sunlight", "harsh direct sunlight", "hard sunlight", "harsh sunlight",
+        "harsh sunshine", "bright sun",
+        "blazing sun", "scorching sun", "glaring sun",
+        "brilliant sunshine", "sun drenched", "sunlit", "sun soaked"),
     "afternoon": ("afternoon", "mid afternoon", "afternoon sun", "late afternoon"),
     "morning": ("dawn", "sunrise", "morning", "early morning", "daybreak", "rising sun", "morning light",
     "morning sun"), "sunset": ("sunset", "sundown", "golden hour", "setting sun", "sunset light", "sunset colours",
         "evening sun", "low sun", "sun sets"),
     "dusk": ("dusk", "twilight", "blue hour", "evening", "evening light", "nightfall"),
     "night": ("night", "midnight", "nighttime", "night time", "night sky", "starry sky", "starry night",
-        "starry night sky", "after dark", "dead of night"),
-    "moonlight": ("moonlight", "moonlit", "full moon", "pale moonlight", "moonlit night", "under the moon"),
+        "starry night sky", "after dark", "dead of night", "stars overhead", "stars above",
+        "under the stars", "starlight", "starlit", "milky way", "star filled sky"),
+    "moonlight": ("moonlight", "moonlit", "full moon", "pale moonlight", "moonlit night", "under the moon",
+        "moonbeams", "moonbeam"),
+    "darkness": ("in the dark", "in darkness", "in total darkness", "in complete darkness", "pitch black",
+        "pitch dark"),
     "overcast": ("overcast", "overcast sky", "cloudy", "cloudy sky", "cloudy day", "overcast day", "grey sky",
         "gray sky", "grey daylight", "overcast light", "grey clouds", "heavy clouds"),
     "hard light": ("hard light", "harsh light", "hard shadows", "harsh shadows"),
@@ -291,15 +255,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "wide shot": ("wide shot", "extreme wide shot", "establishing shot", "aerial", "aerial shot", "aerial view",
         "drone shot", "drone view", "drone footage", "aerial drone view", "aerial drone shot", "panorama",
         "panoramic view", "long shot", "extreme long shot", "full body shot", "full shot", "satellite view",
+        "vista", "wide vista", "sweeping vista", "sweeping wide vista",
         "wide aerial shot", "wide establishing shot", "aerial tracking shot"),
     "wide-angle lens": ("wide angle", "wide angle lens", "ultra wide", "ultra wide lens", "ultra wide angle",
         "ultra wide angle lens", "fisheye", "fisheye lens", "fish eye", "wide lens", "wide angle shot"),
     "telephoto lens": ("telephoto", "telephoto lens", "long lens", "tele lens", "telephoto shot", "super telephoto"),
-    "static camera": ("static shot", "static camera", "locked off", "locked off shot", "locked off tripod shot",
-        "tripod", "tripod shot", "fixed camera", "stationary camera", "still camera", "static wide shot",
+    "static camera": ("static shot", "static camera", "locked off", "locked off on a tripod",
+        "locked off shot", "locked off tripod shot",
+        "tripod", "tripod shot", "on a tripod",
+        "on tripod", "fixed camera", "stationary camera", "still camera", "static wide shot",
         "camera stays still", "camera holds still", "camera is still", "camera does not move",
         "camera doesn't move", "camera never moves",
-        "camera stays fixed"),
+        "camera stays fixed", "camera perfectly still", "on sticks"),
     "moving camera": ("tracking shot", "fast tracking shot", "aerial tracking shot", "following shot", "dolly shot",
         "dolly in", "dolly out", "dolly zoom", "crane shot", "steadicam", "handheld", "handheld camera",
         "handheld shot", "hand held", "whip pan", "panning shot", "slow pan", "pan left", "pan right",
@@ -309,7 +276,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "camera following", "camera glides", "camera gliding", "camera flies", "camera flying", "camera moves",
         "camera moving", "camera pans", "camera panning", "camera tilts", "camera rotates", "camera rises",
         "camera descends", "camera sweeps", "camera spins", "camera shakes", "camera travels", "camera dollies",
-        "camera arcs", "tracking camera", "arc shot", "camera tracks", "camera slowly orbits"),
+        "camera arcs", "tracking camera", "arc shot", "camera tracks", "camera slowly orbits", "drone shot orbiting",
+        "drone shot circling", "shot orbiting", "shot circling", "drone orbiting", "drone circling"),
     "camera towards": ("push in", "pushes in", "camera pushes in", "slow push in", "zoom in", "zooms in",
         "slow zoom in", "camera zooms in", "dolly in", "slow dolly in", "camera moves closer", "camera pushes",
         "crash zoom"),
@@ -327,13 +295,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "slow motion": ("slow motion", "slow mo", "slomo", "high speed camera"),
     "time-lapse": ("time lapse", "timelapse", "hyperlapse", "fast motion", "sped up"),
     "flying camera": ("drone shot", "drone footage", "fpv", "flyover", "flythrough", "fly through", "fpv drone",
-        "aerial drone shot"),
+        "aerial drone shot", "drone shot orbiting", "drone shot circling", "drone orbiting", "drone circling"),
+    "tripod": ("locked off on a tripod", "tripod", "on a tripod", "tripod shot", "locked off tripod shot", "on tripod"),
 }  # fmt: skip
 
 _NO_SUN = ("night", "moonlight")
 CONFLICTS: dict[str, tuple[tuple[str, str], ...]] = {
     "contradictory-light": (
         *(("midday", other) for other in ("morning", "sunset", "dusk", *_NO_SUN)),
+        *((lit, "darkness") for lit in ("midday", "daylight", "sunny", "high key")),
         *(("daylight", other) for other in _NO_SUN), *(("sunny", other) for other in (*_NO_SUN, "overcast")),
         *(("afternoon", other) for other in ("morning", *_NO_SUN)),
         *(("morning", other) for other in ("sunset", "dusk", "night")), ("sunset", "night"),
@@ -342,6 +312,7 @@ CONFLICTS: dict[str, tuple[tuple[str, str], ...]] = {
     "contradictory-optics": (
         ("close-up", "wide shot"), ("close-up", "wide-angle lens"), ("wide-angle lens", "telephoto lens"),
         ("static camera", "moving camera"), ("static camera", "camera towards"), ("static camera", "camera away"),
+        ("tripod", "flying camera"),
         ("camera towards", "camera away"), ("from above", "from below"), ("from above", "eye level"),
         ("from below", "eye level"), ("high angle", "from below"), ("shallow focus", "deep focus"),
         ("slow motion", "time-lapse"),

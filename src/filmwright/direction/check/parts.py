@@ -78,7 +78,9 @@ def brief_of(reading: Reading, target: Target) -> Brief:
                 parts[name].append(text)
                 acted = acted or name == "action"
         else:
-            parts[part].append(_text(reading, first, last))
+            at = _lit(reading, first, last) if part == "light" else first
+            parts["setting"].append(_text(reading, first, at))
+            parts[part].append(_text(reading, at, last))
     return Brief(**{k: ", ".join(t for t in map(_unlinked, v) if t) or None for k, v in parts.items()})
 
 
@@ -137,11 +139,19 @@ def _sentence(reading: Reading, first: int, last: int) -> list[tuple[str, str]]:
     elif verb is not None and verb > opened + 1 and reading.words[verb - 1].text in ("that", "who", "which"):
         begin = verb = verb - 1
     if verb is not None and verb > opened:
-        pieces.append(("subject", _text(reading, opened, verb)))
+        lit = next((i for i in range(opened + 1, verb) if _is_light(reading, i, verb)), verb)
+        placed = next((i for i in range(opened + 1, lit) if lit < verb and _is_place(reading, i, lit)), lit)
+        pieces.append((_who(reading, opened, placed), _text(reading, opened, placed)))
+        pieces.append(("setting", _text(reading, placed, lit)))
+        pieces.append(("light", _text(reading, lit, verb)))
+        if pieces[-3][0] == "camera":  # "drone shot orbiting a castle"
+            pieces[-3] = ("camera", f"{pieces[-3][1]} {_text(reading, verb, verb + 1)}")
+            pieces.append(("subject", _text(reading, verb + 1, place)))
+            begin = place
     pieces.append(("action" if verb is not None else "subject", _text(reading, begin, place)))
     on = next((i for i in range(place + 1, light) if _goes_on(reading, i)), light)
     pieces.append(("setting", _text(reading, place, on)))
-    if on < light:  # "rolls along the counter and stops": one action in two places
+    if on < light and place > begin:  # "rolls along the counter and stops": one action in two places
         name, text = pieces[-2]
         pieces[-2] = (name, f"{text} {_text(reading, on, light)}")
     pieces.append(("light", _text(reading, light, last)))
@@ -155,13 +165,31 @@ def _goes_on(reading: Reading, i: int) -> bool:
     return any(i < v.at <= i + 4 for v in reading.verbs)
 
 
+def _who(reading: Reading, first: int, last: int) -> str:
+    """The part that stands before a verb: mostly the subject, or a shot that is called by its name alone."""
+    acts = any(first <= a.last < last for a in reading.actors)
+    return (
+        "camera"
+        if not acts and last > first and reading.words[last - 1].text in ("shot", "view")
+        else "subject"
+    )
+
+
+def _lit(reading: Reading, first: int, last: int) -> int:
+    """Where the light begins in a fragment that names a place and its light: "a sunlit kitchen at midnight"."""
+    at = next((i for i in range(first + 1, last) if _is_light(reading, i, last)), first)
+    return at if _PLACES.search(_text(reading, first, at)) else first
+
+
 def _is_light(reading: Reading, i: int, last: int) -> bool:
-    """Whether "at dawn", "by moonlight", "under a full moon" begins here and nothing else follows."""
-    if reading.words[i].text not in general.PREPOSITIONS:
+    """Whether "at dawn", "in moonlight at noon", "from dawn to dusk" begins here and nothing else follows."""
+    texts = [w.text for w in reading.words]
+    if texts[i] not in general.PREPOSITIONS:
         return False
-    rest = [w.text for w in reading.words[i + 1 : last]]
-    if set(rest) & general.PREPOSITIONS:
+    end = next((j for j in range(i + 1, last) if texts[j] in general.PREPOSITIONS), last)
+    if end < last and not _is_light(reading, end, last):
         return False
+    rest = texts[i + 1 : end]
     return len(rest) <= 5 and bool(_LIGHT.search(" ".join(rest))) and not _PLACES.search(" ".join(rest))
 
 

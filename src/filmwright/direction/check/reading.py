@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from filmwright.direction.check import general
-from filmwright.spec.inflection import inflect
+from filmwright.direction.check.forms import ends_in_s, is_doing, singular
+from filmwright.spec.nearest import describing
+from filmwright.spec.verbs import MOSTLY_NOUNS, verb_forms
 from filmwright.spec.words import Mention, Word, mentions, split_words
 
-__all__ = ["Actor", "Named", "Reading", "Verb", "is_common"]
+__all__ = ["Actor", "Named", "Reading", "Verb"]
 
-_IRREGULAR_ING = {"lying": "lie", "tying": "tie", "dying": "die", "panning": "pan"}
 _DETERMINERS = general.word_set(
     "a an the this that these those his her its their my your our some each every no any"
 )
@@ -26,6 +27,13 @@ _SUBORDINATE = general.word_set("while as when where who which that whose becaus
 _NOUNS = frozenset(
     {"lighting", "painting", "drawing", "building", "being"}
 )  # unless something is done to something
+_AFTER_A_VERB = frozenset({",", ".", ";"}) | _JOINS | _DETERMINERS | general.PREPOSITIONS
+_NO_DOERS = _DETERMINERS | _JOINS | general.PREPOSITIONS | general.NUMBERS.keys() | general.MANY
+_NO_VERBS = (
+    _JOINS | _SUBORDINATE | _DETERMINERS | general.PREPOSITIONS | general.SEQUENCE | general.BODIES
+    | general.word_set("asleep alone awake together alike apart abreast aboard ashore afar outdoors indoors here there "
+                       "both all too also still inside face tall old young")
+)  # fmt: skip
 _RIGHT_OF_NOUN = _JOINS | _SUBORDINATE | general.PREPOSITIONS | general.SEQUENCE
 _STOPS = frozenset(".;!?:")
 _FOCAL_LENGTHS = ((28, "wide-angle lens"), (70, "telephoto lens"))
@@ -62,27 +70,6 @@ class Actor:
     leads: bool
     start: int
     end: int
-
-
-@cache
-def _verb_forms() -> dict[str, tuple[str, str]]:
-    forms: dict[str, tuple[str, str]] = {}
-    for base in sorted(general.VERBS):
-        for form in ("base", "s", "ing"):
-            forms.setdefault(inflect(base, form), (base, form))
-        if base.endswith("y") and base[-2] not in "aeiou":  # carry -> carries
-            forms[f"{base[:-1]}ies"] = (base, "s")
-        if base.endswith("ie"):
-            forms[f"{base[:-2]}ying"] = (base, "ing")
-    forms |= {word: (base, "ing") for word, base in _IRREGULAR_ING.items()}
-    forms |= {
-        "has": ("have", "s"),
-        "is": ("be", "s"),
-        "are": ("be", "base"),
-        "goes": ("go", "s"),
-        "does": ("do", "s"),
-    }
-    return forms
 
 
 @cache
@@ -156,18 +143,22 @@ class Reading:
 
     def _verb(self, i: int) -> Verb | None:
         text, before, after = self._text(i), self._text(i - 1), self._text(i + 1)
-        base, form = _verb_forms().get(text, ("", ""))
+        base, form = verb_forms().get(text, ("", ""))
         if text in _NOUNS and before not in ("is", "are") and after not in _DETERMINERS | {"up"}:
             return None
-        if not base and _is_doing(text):
+        if not base and is_doing(text):
             base, form = text, "ing"  # of a verb that no list holds: "vacuuming"
         if (
             not base
             and before in general.BODIES
-            and _ends_in_s(text)
+            and ends_in_s(text)
             and after in _DETERMINERS | general.PREPOSITIONS
         ):
             base, form = text[:-1], "s"  # "a maid vacuums the stairs"
+        if not base and self._takes_something(i):
+            base, form = text[:-1], "s"  # "one of them checks a watch"
+        if not base and self._stands_like_a_verb(i):
+            base, form = text, "base"  # "a conductor and a cellist rehearse while"
         if not base or f"{before} {text}" in general.COMPOUNDS or f"{text} {after}" in general.COMPOUNDS:
             return None
         if self.prompt[self.words[i].end : self.words[i].end + 1] == "-":
@@ -184,6 +175,10 @@ class Reading:
         ):
             return None  # "slow-dance"
         if form == "s":
+            if before in describing():
+                return None  # "wooden stacks"
+            if verb_forms().get(before, ("", ""))[1] == "base" and self._ends_plural(i - 2):
+                return None  # "boxers trade punches"
             if after in ("of",) or (i + 1 < len(self.words) and self._verb_is_finite(i + 1)):
                 return None  # "waves crash", "flocks of"
             return Verb(at=i, base=base, form=form)
@@ -191,25 +186,41 @@ class Reading:
             return Verb(at=i, base=base, form=form)
         if before in _JOINS and self._base_before(i - 1):
             return Verb(at=i, base=base, form=form)
+        listed = before == "," and base not in MOSTLY_NOUNS and self._base_before(i - 1)
+        if listed and (after in _AFTER_A_VERB or not after):  # "they kiss, waltz, argue and part"
+            return Verb(at=i, base=base, form=form)
         return None
+
+    def _takes_something(self, i: int) -> bool:
+        """Whether a word in -s that no list holds has a doer before it and an article after it."""
+        text, before, after = self._text(i), self._text(i - 1), self._text(i + 1)
+        if not ends_in_s(text) or text in _NO_VERBS or text.endswith(("wards", "ways", "times", "perhaps")):
+            return False
+        return after in _DETERMINERS and before.isalpha() and before not in _NO_DOERS | describing()
+
+    def _stands_like_a_verb(self, i: int) -> bool:
+        """Whether a word that no list holds stands after bodies and before what follows a verb only."""
+        text, before, after = self._text(i), self._text(i - 1), self._text(i + 1)
+        if not text.isalpha() or text in _NO_VERBS or text.endswith(("ed", "en", "ly", "s")):
+            return False
+        bodies = singular(before) != before or (before in general.BODIES and self._coordinated(i - 1))
+        return bodies and (not after or after in _AFTER_A_VERB | _SUBORDINATE)
 
     def _verb_is_finite(self, i: int) -> bool:
         """Whether the next word can only be a verb in its base form, so that this one is its plural doer."""
         text = self._text(i)
-        base, form = _verb_forms().get(text, ("", ""))
-        return form == "base" and base not in ("light", "look", "film", "park", "rock", "fire", "glass", "work",
-            "paint", "open", "close", "cool", "warm", "clean", "iron", "hand", "eye", "pilot", "duck", "fish", "cook",
-            "train", "orbit", "face")  # fmt: skip
+        base, form = verb_forms().get(text, ("", ""))
+        return form == "base" and base not in MOSTLY_NOUNS
 
     def _ends_plural(self, i: int) -> bool:
         text = self._text(i)
         if text in general.IRREGULAR_PLURALS:
             return True
-        if _singular(text) != text:
+        if singular(text) != text:
             return True
         if text in general.BODIES and self._coordinated(i):
             return True  # "a girl and a dog run"
-        return _ends_in_s(text)
+        return ends_in_s(text)
 
     def _coordinated(self, i: int) -> bool:
         return any(self._text(j) == "and" for j in range(max(0, i - 4), i))
@@ -219,7 +230,7 @@ class Reading:
         for j in range(i - 1, -1, -1):
             if self._text(j) in _STOPS:
                 return False
-            base, form = _verb_forms().get(self._text(j), ("", ""))
+            base, form = verb_forms().get(self._text(j), ("", ""))
             if base and form == "base" and self._ends_plural(j - 1):
                 return True
         return False
@@ -231,7 +242,7 @@ class Reading:
             text = self._text(i)
             if self.words[i].is_sign:
                 return 0
-            if text in ("of", "about", "showing", "featuring", "following", "depicting", "where"):
+            if text in ("of", "about", "showing", "featuring", "following", "depicting", "where", "on"):
                 openers = {self._text(j) for j in range(i)} & general.OPENERS
                 return i + 1 if openers else 0
         return 0
@@ -262,8 +273,8 @@ class Reading:
 
     def _body(self, i: int) -> str:
         """The singular of the word if it is the head of a body's name; "dog sled" and "fish tank" are none."""
-        singular = _singular(self._text(i))
-        if singular not in general.BODIES:
+        kind = singular(self._text(i))
+        if kind not in general.BODIES:
             return ""
         verb = self._verb(i)
         if verb and verb.form != "base":
@@ -273,10 +284,10 @@ class Reading:
         after = self.prompt[self.words[i].end : self.words[i].end + 1]
         if after == "-" or self._text(i + 1) == "'s" or after == "'":
             return ""
-        follows = _singular(self._text(i + 1))
+        follows = singular(self._text(i + 1))
         if follows in general.BODIES and not self._verb(i + 1):
             return ""  # "family dog"
-        return singular
+        return kind
 
     def _phrase_start(self, i: int) -> int:
         """Where the noun phrase that ends at word `i` begins, "a group of" included."""
@@ -311,7 +322,7 @@ class Reading:
                 return int(text[:4])
         if any(t in general.MANY for t in texts):
             return 3
-        return 3 if _singular(texts[-1]) != texts[-1] or texts[-1] == "people" else 1
+        return 3 if singular(texts[-1]) != texts[-1] or texts[-1] == "people" else 1
 
     def _leads(self, first: int, last: int, before: list[Actor]) -> bool:
         acts = self.action_of(last) is not None
@@ -373,26 +384,3 @@ def _joined(prompt: str, found: list[Named]) -> list[Named]:
 
 
 _COLLECTIVES = general.word_set("flock school line row couple pair number herd")
-
-
-def _ends_in_s(word: str) -> bool:
-    return len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "'s"))
-
-
-def _is_doing(word: str) -> bool:
-    return len(word) > 5 and word.endswith("ing") and word not in general.NO_DOING
-
-
-def is_common(word: str) -> bool:
-    """Whether a word is one of the general lists, and so hardly a slip for another."""
-    return word in _verb_forms() or _singular(word) in general.BODIES or word in general.ABSTRACT
-
-
-def _singular(word: str) -> str:
-    if word in general.IRREGULAR_PLURALS:
-        return general.IRREGULAR_PLURALS[word]
-    if word.endswith("s") and word[:-1] in general.BODIES:
-        return word[:-1]
-    if word.endswith("es") and word[:-2] in general.BODIES:
-        return word[:-2]
-    return word

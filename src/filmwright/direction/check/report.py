@@ -175,7 +175,9 @@ def _fixed(prompt: str, target: Target) -> tuple[str, tuple[str, ...]]:
         reading = Reading(prompt)
         hits = _hits(reading, target)
         codes = {rule.code for rule, _ in hits}
-        for rule, hit in hits:
+        for rule, hit in sorted(
+            hits, key=lambda found: found[0].code != "unknown-words"
+        ):  # words first, then sense
             text = _rewrite(rule, hit, reading, target, codes, len(hits))
             if text is not None:
                 prompt = text

@@ -48,7 +48,8 @@ class Rule:
 
     `find` gives a hit for each place; `mend` the whole prompt rewritten, or None where only its author can say what is
     meant. `error`: the model will refuse it; `warning`: it will make something, but hardly that. `fails` is an example
-    that the rule must find, `passes` one that it must not.
+    that the rule must find, `passes` one that it must not: both are cases of the fixture
+    `tests/direction/prompts.json`.
     """
 
     code: str

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from inspect import unwrap
 
 from filmwright.engine.build_request import DEFAULT_MODEL, build_request, parse_size
 from filmwright.spec.errors import BadRequest, WeightsError
@@ -15,6 +16,7 @@ from filmwright.weights.card import ModelCard, load_card
 
 __all__ = ["Target", "target_for"]
 
+bare_build = unwrap(build_request)  # whose refusals name no other models
 SECONDS_AN_ACTION = 2.5  # how long a viewer, and a model, needs to see one thing done
 
 
@@ -53,9 +55,9 @@ class Target:
         """What `generate` would answer to these options of this model, None if it takes them."""
         name = self.card.name
         try:
-            build_request("x", model=name, size=size, seconds=seconds, fps=fps, camera=camera, seed=0)
+            bare_build("x", model=name, size=size, seconds=seconds, fps=fps, camera=camera, seed=0)
         except BadRequest as error:
-            return None if str(error) == _refused_anyway(name) else str(error)
+            return None if _said(error) == _refused_anyway(name) else str(error)
         return None
 
 
@@ -63,10 +65,15 @@ class Target:
 def _refused_anyway(model: str) -> str | None:
     """What a model says to words alone: those that animate pictures want one."""
     try:
-        build_request("x", model=model, seed=0)
+        bare_build("x", model=model, seed=0)
     except BadRequest as error:
-        return str(error)
+        return _said(error)
     return None
+
+
+def _said(error: BadRequest) -> str:
+    """What is wrong, without the models that would take it: those differ from option to option."""
+    return str(error).partition(";")[0]
 
 
 @cache

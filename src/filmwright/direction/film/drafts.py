@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import unwrap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from blake3 import blake3
 from filmwright.direction.film.paths import inside
 from filmwright.direction.film.read import Loc, Notes
 from filmwright.direction.film.shot_controls import check_controls_of, controls_of
-from filmwright.engine.build_request import build_request, check_request
+from filmwright.engine.build_request import DEFAULT_MODEL, build_request, check_request
 from filmwright.spec.brief import PARTS_OF_A_BRIEF, Brief
 from filmwright.spec.errors import BadRequest, FilmwrightError
 from filmwright.spec.film import Camera, Continues, Film, Look, Shot
@@ -42,7 +43,8 @@ __all__ = ["Draft", "Need", "completed", "default_seed", "drafts_of", "prompt_of
 SUBJECT = re.compile(r"\{([^{}]*)\}")
 LOOK_PARTS = ("setting", "light", "camera", "lens", "mood")
 BLAMED = (
-    "controls", "model", "size", "fps", "seconds", "frames", "steps", "guidance", "sampler", "negative", "camera",
+    "controls", "model", "size", "fps", "seconds", "frames", "steps", "guidance", "sampler", "shift",
+    "guidance_low", "negative", "camera",
     "image", "last_image", "loras", "cache", "prompt", "brief",
 )  # fmt: skip
 
@@ -208,6 +210,7 @@ def _request(
     needs: tuple[Need, ...],
     folder: Path,
     picture: Path,
+    build: Callable[..., Request] = build_request,
 ) -> Request:
     """The draft's request: checked with a picture where a frame will be, then without it."""
     if sum(value is not None for value in (shot.image, shot.keyframe, shot.continues)) > 1:
@@ -231,11 +234,12 @@ def _request(
     first = inside(folder, shot.image) if shot.image else pictures.get("first")
     last = inside(folder, shot.last_image) if shot.last_image else pictures.get("last")
     length = 1 if shot.still else shot.frames
+    own = load_card(setting("model") or DEFAULT_MODEL)
     loras = setting("loras")
-    request = build_request(
+    request = build(
         prompt_of(shot, looks, film.subjects),
         model=setting("model"),
-        size=setting("size"),
+        size=setting("size") or own.native_sizes[0],  # of all shots, whatever their pictures' shape
         fps=setting("fps"),
         seconds=None if length is not None else setting("seconds"),
         num_frames=length,
@@ -243,6 +247,8 @@ def _request(
         steps=setting("steps"),
         guidance=setting("guidance"),
         sampler=setting("sampler"),
+        shift=setting("shift"),
+        guidance_low=setting("guidance_low"),
         negative=film.negative if negative is None else negative,
         image=first,
         last_image=last,
@@ -264,7 +270,7 @@ def _request(
 
 def _amount(control: Control, camera: str | Camera | None) -> Control:
     if isinstance(control, CameraPath) and isinstance(camera, Camera):
-        return control.model_copy(update={"amount": camera.amount})
+        return control.model_copy(update={"amount": camera.amount, "easing": camera.easing})
     return control
 
 
@@ -288,7 +294,16 @@ def _blamed(
             continue
         other = {key: None} if key not in {"prompt", "brief"} else {"prompt": "a ball", "brief": None}
         try:
-            _request(film, shot.model_copy(update=other), looks, seed, needs, folder, picture)
+            _request(
+                film,
+                shot.model_copy(update=other),
+                looks,
+                seed,
+                needs,
+                folder,
+                picture,
+                unwrap(build_request),
+            )
         except FilmwrightError:
             continue
         return key

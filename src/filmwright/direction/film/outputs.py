@@ -95,7 +95,9 @@ def outputs_of(film: Film, path: Path, cut: Cut, notes: Notes) -> tuple[Output, 
             hdr=item.hdr,
             loudness=item.loudness,
         )
-        if (refusal := _refusal(output, cut)) is not None:
+        if (
+            width and (refusal := _refusal(output, cut)) is not None
+        ):  # no width: all shots have mistakes of their own
             notes.add(_blamed(output, item, cut, loc), refusal)
         outputs.append(output)
     return tuple(outputs)

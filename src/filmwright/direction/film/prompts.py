@@ -12,7 +12,7 @@ from filmwright.direction.check.report import PromptFinding, check_prompt
 from filmwright.direction.check.target import target_for
 from filmwright.direction.film.drafts import Draft
 from filmwright.direction.film.opened import OpenFilm
-from filmwright.direction.film.read import Loc
+from filmwright.direction.film.read import Loc, read_text
 from filmwright.spec.brief import PARTS_OF_A_BRIEF
 from filmwright.spec.controls import is_motion
 from filmwright.spec.film import Shot
@@ -57,8 +57,9 @@ class ShotFinding:
 def prompt_findings(film: OpenFilm) -> tuple[ShotFinding, ...]:
     """All findings in the words of all shots, in the file's order."""
     selected = film.selected()
+    lines = read_text(film.path).splitlines()
     found = [
-        _placed(film, shot, ("sequences", s, "shots", i), finding, selected[shot.id].request.prompt)
+        _placed(film, lines, shot, ("sequences", s, "shots", i), finding, selected[shot.id].request.prompt)
         for s, sequence in enumerate(film.film.sequences)
         for i, shot in enumerate(sequence.shots)
         for finding in _findings(selected[shot.id])
@@ -85,9 +86,28 @@ def _findings(draft: Draft) -> list[PromptFinding]:
     ]
 
 
-def _placed(film: OpenFilm, shot: Shot, loc: Loc, finding: PromptFinding, prompt: str) -> ShotFinding:
-    line, column = film.written.place((*loc, *_part(shot, finding, " ".join(prompt.split()))))
+def _placed(
+    film: OpenFilm, lines: list[str], shot: Shot, loc: Loc, finding: PromptFinding, prompt: str
+) -> ShotFinding:
+    prompt = " ".join(prompt.split())
+    line, column = film.written.place((*loc, *_part(shot, finding, prompt)))
+    if finding.start is not None:
+        line, column = _within(lines, line, column, prompt[finding.start : finding.end].strip(" ,."))
     return ShotFinding(shot=shot.id, line=line, column=column, finding=finding)
+
+
+def _within(lines: list[str], line: int, column: int, words: str) -> tuple[int, int]:
+    """Where words begin in a text that starts at a place: on its line, or on those that are further in than it."""
+    first = lines[line - 1]
+    inner = len(first) - len(first.lstrip()) + 1
+    for number in range(line - 1, len(lines)):
+        text = lines[number]
+        if number >= line and len(text) - len(text.lstrip()) < inner and text.strip():
+            break
+        at = text.lower().find(words.lower(), column - 1 if number == line - 1 else 0) if words else -1
+        if at >= 0:
+            return number + 1, at + 1
+    return line, column
 
 
 def _part(shot: Shot, finding: PromptFinding, prompt: str) -> Loc:

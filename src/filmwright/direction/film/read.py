@@ -16,8 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import CollectionNode, ScalarNode
 
 from filmwright.spec.errors import BadFilm, BadRequest
 from filmwright.spec.film import Film
@@ -25,6 +26,7 @@ from filmwright.spec.film import Film
 __all__ = ["Loc", "Notes", "Written", "read_film", "read_text", "tell_of", "yaml"]
 
 MAX_BYTES = 2_000_000
+STANDARD = "tag:yaml.org,2002:"
 MAX_NODES = 100_000  # an alias of an alias of an alias grows beyond all bounds
 Loc = tuple[str | int, ...]
 NUMBERS = {"int", "float", "constrained-int"}
@@ -103,6 +105,8 @@ def read_text(path: Path) -> str:
     """
     remedy = "`filmwright film new` writes an example"
     try:
+        if path.exists() and not path.is_file():
+            raise BadRequest(f"{path} is no file: a film is a text file; {remedy}")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise BadRequest(f"{path} has {size / 1e6:.0f} MB: a film file has at most {MAX_BYTES // 10**6}")
@@ -132,7 +136,10 @@ def read_film(path: Path) -> tuple[Film, Written]:
         what = " ".join(filter(None, (error.context, error.problem))).split("To suppress this check")[0]
         written.values[()] = (line, column)
         notes.add((), f"this is not YAML: {what.strip()}; mend it, and mind spaces and colons")
+    except AttributeError:  # how the library ends at a mapping that is merged into itself
+        notes.add((), "this is not YAML: a mapping is merged into itself with <<; leave that out")
     except (YAMLError, ValueError, RecursionError) as error:
+        written.values[()] = _unreadable(text)
         notes.add((), f"this is not YAML: {error}; mend it")
     else:
         written.data = _plain(loaded, (), written, [0], notes)
@@ -157,6 +164,10 @@ def _plain(node: Any, loc: Loc, written: Written, count: list[int], notes: Notes
         if count[0] == MAX_NODES + 1:
             notes.add((), f"this has more than {MAX_NODES:,} parts: aliases of aliases grow; write less")
         return None
+    tag = getattr(getattr(node, "tag", None), "value", None)
+    if tag is not None:
+        notes.add(loc, f"the tag {tag} is not used in film files: leave it out")
+        return None
     match node:
         case CommentedMap():
             written.values.setdefault(loc, _from_one(node.lc.line, node.lc.col))
@@ -177,9 +188,6 @@ def _plain(node: Any, loc: Loc, written: Written, count: list[int], notes: Notes
                 written.values[(*loc, index)] = _from_one(*node.lc.item(index))
                 items.append(_plain(item, (*loc, index), written, count, notes))
             return items
-        case TaggedScalar():
-            notes.add(loc, f"the tag {node.tag.value} is not used in film files: leave it out")
-            return None
         case bool():
             return node
         case int():
@@ -187,11 +195,31 @@ def _plain(node: Any, loc: Loc, written: Written, count: list[int], notes: Notes
         case float():
             return float(node)
         case str():
+            if strange := next((sign for sign in node if ord(sign) < 32 and sign not in "\n\t"), None):
+                notes.add(loc, f"this has a control character (U+{ord(strange):04X}): leave it out")
             return str(node)
         case None:
             return None
         case _:  # such as a date: as it was written
             return str(node)
+
+
+def _unreadable(text: str) -> tuple[int, int]:
+    """Where the first number or date stands that is none; the library does not say."""
+    waiting = [yaml().compose(text)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ScalarNode):
+            if str(node.tag).removeprefix(STANDARD) in {"int", "float", "timestamp", "bool"}:
+                try:
+                    yaml().load(f"!<{node.tag}> {node.value}")
+                except (YAMLError, ValueError, AttributeError):
+                    return _from_one(node.start_mark.line, node.start_mark.column)
+        elif isinstance(node, CollectionNode):
+            waiting += [
+                part for item in node.value for part in (item if isinstance(item, tuple) else (item,))
+            ][::-1]
+    return 1, 1
 
 
 def _from_one(line: int, column: int) -> tuple[int, int]:

@@ -53,18 +53,22 @@ def cut_of(
     }
     entries = film.edit if film.edit is not None else _in_order(film)
     events: list[CutEvent] = []
+    torn = False  # what should come before is not there: nothing can be said of how they join
     for index, entry in enumerate(entries):
         loc: Loc = ("edit", index) if film.edit is not None else ("sequences",)
         if entry.shot not in shots:
             notes.add((*loc, "shot"), f"there is no shot {entry.shot!r}: there is {', '.join(shots)}")
+            torn = True
             continue
         source = sources.get(entry.shot)
         if source is None:
+            torn = True
             continue
         grade = _grade(film, homes[entry.shot], shots[entry.shot], entry, folder, loc, notes)
-        event = _event(entry, source, events, fps, grade, shots, loc, notes)
-        if event is not None:
-            events.append(event)
+        if torn and entry.transition is not None:
+            entry = entry.model_copy(update={"transition": None})
+        events.append(_event(entry, source, events, fps, grade, shots, loc, notes))
+        torn = False
     cut = Cut(
         title=film.title,
         fps=fps,
@@ -96,12 +100,9 @@ def _event(
     shots: Mapping[str, Shot],
     loc: Loc,
     notes: Notes,
-) -> CutEvent | None:
-    """One stretch on the track, after those `before`."""
-    stretch = _stretch(entry, source, before, shots, loc, notes)
-    if stretch is None:
-        return None
-    start, count = stretch
+) -> CutEvent:
+    """One stretch on the track, after those `before`; with a mistake in it, as it would be without."""
+    start, count = _stretch(entry, source, before, shots, loc, notes) or (0, source.num_frames)
     pace = entry.speed * source.fps / fps  # source frames a record frame
     length = max(math.ceil(count / pace - 1e-9), 1)
     last = before[-1] if before else None
@@ -113,15 +114,15 @@ def _event(
         what = f"a {join.kind} of {entry.transition.seconds:g} s ({frames} frames)"
         if last is None:
             notes.add((*loc, "transition"), f"{what} has nothing before it: use fade_in on the first event")
-            return None
-        if frames >= length or frames > room - (0 if last.join else 1):
+            join = None
+        elif frames >= length or frames > room - (0 if last.join else 1):
             less = min(length - 1, room - (0 if last.join else 1))
             whose = entry.shot if frames >= length else last.source.shot
             notes.add(
                 (*loc, "transition"),
                 f"{what} is longer than shot {whose} plays: it can have {max(less, 0) / fps:.4g} s at most",
             )
-            return None
+            join = None
     fades = round(entry.fade_in * fps), round(entry.fade_out * fps)
     if sum(fades) > length:
         notes.add(

@@ -22,6 +22,7 @@ __all__ = [
     "FEATURES",
     "MAX_EVENTS",
     "MAX_FRAMES",
+    "Cdl",
     "Edit",
     "Event",
     "Join",
@@ -130,6 +131,16 @@ class Marker:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cdl:
+    """A colour decision of the ASC: slope, offset and power a channel, then saturation."""
+
+    slope: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    power: tuple[float, float, float]
+    saturation: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """A stretch of one file on the track of pictures, the frames of its transitions included.
 
@@ -152,6 +163,7 @@ class Event:
     fade_color: str = "#000000"
     markers: tuple[Marker, ...] = ()
     reel: str = field(default="", compare=False)  # as an EDL named it
+    cdl: Cdl | None = field(default=None, compare=False)  # goes out and does not come back: it is the film's
 
     @property
     def end(self) -> int:

@@ -113,7 +113,7 @@ def _event(out: _List, before: Event | None, event: Event, after: Event | None) 
     if event.join is not None and before is not None:
         out.lines.append(f"* FROM CLIP NAME: {plain_text(before.name)}")
     out.lines.append(f"* {'TO' if event.join or event.fade_in else 'FROM'} CLIP NAME: {name}")
-    out.lines += [f"* SOURCE FILE: {_file(event)}", f"* {note_of(event)}"]
+    out.lines += [f"* SOURCE FILE: {_file(event)}", f"* {note_of(event)}", *_colours(event)]
     for marker in event.markers:
         out.lines.append(_locator(out.edit, event.start + marker.at, marker))
     for marker in out.edit.markers:
@@ -125,6 +125,15 @@ def _event(out: _List, before: Event | None, event: Event, after: Event | None) 
         out.row(reel, "V", "C", (at, at), (end, end))
         out.black((end, event.end), f"D    {_length(event.fade_out)}")
         out.lines.append(f"* FROM CLIP NAME: {name}")
+
+
+def _colours(event: Event) -> list[str]:
+    """A colour decision in the two comments that graders read."""
+    if event.cdl is None:
+        return []
+    parts = (event.cdl.slope, event.cdl.offset, event.cdl.power)
+    said = "".join("(" + " ".join(f"{value:.6g}" for value in part) + ")" for part in parts)
+    return [f"* ASC_SOP {said}", f"* ASC_SAT {event.cdl.saturation:.6g}"]
 
 
 def _edge(event: Event, offset: int) -> Fraction:

@@ -126,13 +126,21 @@ def write_timeline(edit: Edit, path: Path | str, *, media: Path | None = None) -
     edit = check_edit(edit)
     losses: tuple[Loss, ...] = ()
     if suffix == ".otioz":
-        return _bundle(edit, path, media)
+        return (*_bundle(edit, path, media), *_colours(edit, suffix))
     if suffix == ".otio":
         text = _json(edit)
     else:
         text, losses = {".edl": write_edl, ".xml": write_fcp7, ".fcpxml": write_fcpxml}[suffix](edit)
     write_atomic(path, text)
-    return losses
+    return (*losses, *_colours(edit, suffix))
+
+
+def _colours(edit: Edit, suffix: str) -> tuple[Loss, ...]:
+    """Colour decisions, which only an EDL has words for that editors share."""
+    losses = Losses()
+    if suffix != ".edl":
+        losses.add("grade", sum(event.cdl is not None for event in edit.events), "grades stay in the film")
+    return tuple(losses.found)
 
 
 def _otio(name: str) -> ModuleType:

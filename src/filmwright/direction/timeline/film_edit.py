@@ -25,7 +25,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from filmwright.direction.film.opened import OpenFilm, open_film
 from filmwright.direction.film.read import read_text, yaml
 from filmwright.direction.timeline.changes import Difference, difference
-from filmwright.direction.timeline.edit import Edit, Event, Loss, plain_text
+from filmwright.direction.timeline.edit import Edit, Event, Loss, Marker, plain_text
 from filmwright.direction.timeline.exchange import CANNOT, Imported
 from filmwright.direction.timeline.from_cut import WIPES, edit_of_cut
 from filmwright.direction.timeline.match import match
@@ -43,12 +43,16 @@ OWN = ("trim", "speed", "transition", "fade_in", "fade_out")  # keys of an entry
 
 @dataclass(frozen=True, kw_only=True)
 class TakenOver:
-    """What came back: all changes, what the film does not take over, the shots to render again, the new text."""
+    """What came back: all changes, what the film does not take over, the shots to render again, the new text.
+
+    With a `refusal` the film cannot take it over at all, and the text is as it was.
+    """
 
     found: Difference
     left: tuple[str, ...]
     rerender: Mapping[str, int]  # shot: frames it now has
     text: str
+    refusal: str = ""
 
 
 def media_name(film: OpenFilm, shot: str, take: int) -> str:
@@ -82,15 +86,18 @@ def edit_of_film(film: OpenFilm, folder: Path, rate: Rate | None = None) -> tupl
     if rate is not None:
         if rate.timebase != edit.rate.timebase:
             raise TimelineError(
-                f"the film has {edit.rate.said} frames a second; it can be told as {rate.timebase} or that less a "
-                f"thousandth, not as {rate.said}"
+                f"the film has {edit.rate.said} frames a second, which cannot be told as {rate.said}: only the same "
+                f"number less a thousandth can; give the film another fps, or leave --fps out"
             )
         edit = replace(edit, rate=rate)
+    notes = [entry.note for entry in film.film.edit or ()] or [None] * len(edit.events)
     events = (
         replace(
-            event, media=replace(event.media, path=str(folder / media_name(film, event.shot, event.take)))
+            event,
+            media=replace(event.media, path=str(folder / media_name(film, event.shot, event.take))),
+            markers=(Marker(at=0, name=plain_text(note)),) if note else (),
         )
-        for event in edit.events
+        for event, note in zip(edit.events, notes, strict=True)
         if event.media is not None
     )
     return replace(edit, events=tuple(events)), losses
@@ -106,10 +113,10 @@ def copy_media(film: OpenFilm, folder: Path, *, private: bool = False) -> tuple[
         CredentialsError: private copies cannot be signed.
         MediaError: the folder cannot be written.
     """
-    from filmwright.direction.build.graph import Take
+    from filmwright.direction.build.graph import Step, Take
     from filmwright.direction.build.private import private_clip
     from filmwright.direction.build.status import states
-    from filmwright.direction.build.store import Store
+    from filmwright.direction.build.store import DamagedBlob, Store
 
     store = Store()
     played = {event.source.shot for event in film.cut().events}
@@ -124,17 +131,27 @@ def copy_media(film: OpenFilm, folder: Path, *, private: bool = False) -> tuple[
         if private:
             _check_words(film, folder, missing)
         return [], missing
-    for state in found:
-        if state.shot not in played or not state.selected or state.take is None:
-            continue
-        node = state.result.node
+    last = {
+        state.shot: state for state in found if state.shot in played and state.selected
+    }  # after all of its post
+    for shot, state in last.items():
+        result, node = state.result, state.result.node
+        assert shot is not None
+        assert isinstance(result, Take | Step)
         if state.state != "clean" or node is None:
-            missing[state.shot] = "not rendered yet"
+            missing[shot] = "not rendered yet"
             continue
-        target = folder / media_name(film, state.shot, state.take)
-        source = store.blob_path(node.outputs["clip"])
-        if private and isinstance(state.result, Take):
-            source = private_clip(node, target.name, state.result.draft.request.fps, store)
+        target = folder / media_name(film, shot, result.draft.take)
+        try:
+            source = store.proved(store.blob_path(node.outputs["clip"]))
+            if private:
+                fps = result.draft.request.fps
+                if isinstance(result, Step):
+                    fps = int(result.stage.shaped(result.shape).fps)
+                source = private_clip(node, target.name, fps, store, film.post.get(shot, ()))
+        except DamagedBlob:
+            missing[shot] = "damaged in the store"
+            continue
         if not (target.is_file() and digest_file(target) == digest_file(source)):
             with replacing(target) as part:
                 shutil.copyfile(source, part)
@@ -169,8 +186,10 @@ def take_over(film: OpenFilm, folder: Path, came: Imported, *, write: bool = Tru
         came: what came back.
         write: False only looks.
 
+    Where the film would have mistakes they are the `refusal`, and the file stays as it is.
+
     Raises:
-        BadRequest: the film would have mistakes, which are said; the file stays as it is.
+        BadRequest: no clip is one of the film's.
         TimelineError: the rates differ.
     """
     rate = came.edit.rate
@@ -203,10 +222,15 @@ def take_over(film: OpenFilm, folder: Path, came: Imported, *, write: bool = Tru
     if not found.changes:
         return TakenOver(found=found, left=(), rerender={}, text=read_text(film.path))
     data["edit"] = _sequence(data.get("edit"), made)
-    frames = _lengthen(film, data, longer)
     out = StringIO()
-    yaml().dump(data, out)
-    left += _compare(film.path, out.getvalue(), wanted, longer)
+    try:
+        frames = _lengthen(film, data, longer)
+        yaml().dump(data, out)
+        left += _compare(film.path, out.getvalue(), wanted, longer)
+    except BadRequest as error:
+        return TakenOver(
+            found=found, left=tuple(left), rerender={}, text=read_text(film.path), refusal=str(error)
+        )
     if write:
         write_atomic(film.path, out.getvalue())
     return TakenOver(found=found, left=tuple(left), rerender=frames, text=out.getvalue())
@@ -290,7 +314,11 @@ def _seconds(frames: int, fps: int) -> float:
 
 
 def _lengthen(film: OpenFilm, data: Any, longer: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """Gives shots the frames that they need, or the next length that their model makes."""
+    """Gives shots the frames that they need, or the next length that their model makes.
+
+    Raises:
+        BadRequest: their model makes no clip so long.
+    """
     made: dict[str, int] = {}
     sources = {event.source.shot: event.source for event in film.cut().events}
     drafts = film.selected()
@@ -302,6 +330,13 @@ def _lengthen(film: OpenFilm, data: Any, longer: Mapping[str, tuple[int, int]]) 
             source = sources[shot["id"]]
             least = source.num_frames + math.ceil(sum(need) * source.fps / film.cut().fps)
             lengths = load_card(drafts[shot["id"]].request.model).lengths
+            if least > lengths[-1]:
+                slower = math.floor(100 * lengths[-1] / least) / 100
+                raise BadRequest(
+                    f"{film.path} cannot take this cut over: shot {shot['id']} would need {least} frames, its model "
+                    f"makes {lengths[-1]} at most; play it at {slower:g} of its speed in the editor, or let another "
+                    "shot continue it"
+                )
             frames = next((length for length in lengths if length >= least), least)
             shot.pop("seconds", None)
             shot["frames"] = made[shot["id"]] = frames

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from filmwright.direction.timeline.edit import (
+    Cdl,
     Edit,
     Event,
     Join,
@@ -21,7 +22,7 @@ from filmwright.direction.timeline.edit import (
     plain_text,
 )
 from filmwright.direction.timeline.timecode import frame_of, rate_of
-from filmwright.spec.cut import Cut, CutEvent
+from filmwright.spec.cut import Cut, CutEvent, Grade
 
 __all__ = ["edit_of_cut"]
 
@@ -80,8 +81,17 @@ def _event(cut: Cut, index: int) -> Event:
                     duration=int(source.num_frames * scale)),
         speed=Fraction(found.speed).limit_denominator(MAX_DENOMINATOR), join=_join(found),
         fade_in=0 if found.join else found.fade_in, fade_out=0 if after and after.join else found.fade_out,
-        fade_color=found.fade_color,
+        fade_color=found.fade_color, cdl=_cdl(found.grade),
     )  # fmt: skip
+
+
+def _cdl(grade: Grade) -> Cdl | None:
+    found = Cdl(slope=grade.slope, offset=grade.offset, power=grade.power, saturation=grade.saturation)
+    plain = Grade()
+    is_plain = found == Cdl(
+        slope=plain.slope, offset=plain.offset, power=plain.power, saturation=plain.saturation
+    )
+    return None if is_plain else found
 
 
 def _join(found: CutEvent) -> Join | None:
@@ -105,6 +115,7 @@ def _losses(cut: Cut, moved: int) -> tuple[Loss, ...]:
     losses.add("fade", both, "fades are left out where a transition is at the same edge")
     losses.add("picture", between, "trims of sources of another rate are rounded to the film's frames")
     losses.add("sound", moved, "times of sounds are rounded to frames")
-    losses.add("grade", sum(not event.grade.is_plain for event in cut.events), "grades stay in the film")
+    tables = sum(event.grade.lut is not None for event in cut.events)
+    losses.add("grade.lut", tables, "tables (.cube) of grades stay in the film")
     losses.add("title.font", sum(title.font is not None for title in cut.titles), "titles lose their font")
     return tuple(losses.found)

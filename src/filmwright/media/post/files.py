@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from filmwright.media.files import check_output, hidden_beside, say_os_error
+from filmwright.media.files import check_output, replacing
 from filmwright.media.joining import join_videos
 from filmwright.media.post.chain import applied
 from filmwright.media.sound import stream_sound
@@ -97,8 +97,18 @@ def stream_video(path: Path) -> Iterator[NDArray[np.uint8]]:
         raise MediaError(f"cannot read {path}: it is missing, broken or no video; encode it anew") from error
 
 
-def post_file(source: Path, target: Path, stages: Sequence[PostStage], *, on_event: OnEvent) -> Posted:
+def post_file(
+    source: Path,
+    target: Path,
+    stages: Sequence[PostStage],
+    *,
+    comment: str | None = None,
+    seal: Callable[[Path], object] | None = None,
+    on_event: OnEvent,
+) -> Posted:
     """Writes `source` through `stages` to `target` (.mp4, H.264), whole or not at all.
+
+    `comment` is written into it, and `seal` is called with it before it gets its name, such as to sign it.
 
     Raises:
         BadRequest: a rate that is no whole number stays one, both are one file, or the clip is HDR.
@@ -117,20 +127,26 @@ def post_file(source: Path, target: Path, stages: Sequence[PostStage], *, on_eve
         )
     codec = _sound_codec(source)
     pictures = target if codec is None else target.with_name(f".{target.stem}.{os.getpid()}.pictures.mp4")
+    own: dict[str, Any] = {"comment": comment, "seal": seal} if codec is None else {}
     total, began = max(shape.num_frames, 1), time.monotonic()
     on_event(Started(stage="write", total=total))
     try:
-        with VideoWriter(pictures, shape.width, shape.height, int(shape.fps)) as video:
+        with VideoWriter(pictures, shape.width, shape.height, int(shape.fps), **own) as video:
             for chunk in applied(stages, stream_video(source), had.fps):
                 video.write(chunk)
                 done = min(video.num_frames, total)
                 left = (time.monotonic() - began) / done * (total - done)
                 on_event(Progress(stage="write", done=done, total=total, seconds_left=left))
             written = video.num_frames
-        if codec in COPIED:
-            _put_together(pictures, source, target)
-        elif codec is not None:
-            join_videos([(pictures, 0)], target, fps=int(shape.fps), audio=stream_sound(source))
+        if codec is not None:
+            with replacing(target) as part:
+                if codec in COPIED:
+                    _put_together(pictures, source, part, comment)
+                else:
+                    sound = stream_sound(source)
+                    join_videos([(pictures, 0)], part, fps=int(shape.fps), audio=sound, comment=comment)
+                if seal is not None:
+                    seal(part)
     finally:
         if pictures != target:
             pictures.unlink(missing_ok=True)
@@ -147,39 +163,34 @@ def _sound_codec(path: Path) -> str | None:
         raise MediaError(f"cannot read the sound of {path}: it is broken; encode it anew") from error
 
 
-def _put_together(pictures: Path, sound: Path, target: Path) -> None:
+def _put_together(pictures: Path, sound: Path, target: Path, comment: str | None) -> None:
     """The pictures of one file and the first sound of another, packets copied, in the order of their times."""
-    aside = hidden_beside(target)
-    try:
-        with (
-            av.open(str(pictures)) as seen,
-            av.open(str(sound)) as heard,
-            av.open(str(aside), "w", options={"movflags": "+faststart"}) as out,
-        ):
-            video, audio = seen.streams.video[0], heard.streams.audio[0]
-            streams = out.add_stream_from_template(video), out.add_stream_from_template(audio)
-            first = heard.streams.video[0]
-            begins = Fraction(0)
-            if first.start_time and first.time_base:
-                begins = first.start_time * first.time_base  # where its pictures begin, ours begin at 0
-            waiting = _packets(heard.demux(audio), begins)
-            sounding = next(waiting, None)
-            for showing in _packets(seen.demux(video), Fraction(0)):
-                while sounding is not None and _time(sounding) <= _time(showing):
-                    sounding.stream = streams[1]
-                    out.mux(sounding)
-                    sounding = next(waiting, None)
-                showing.stream = streams[0]
-                out.mux(showing)
-            while sounding is not None:
+    with (
+        av.open(str(pictures)) as seen,
+        av.open(str(sound)) as heard,
+        av.open(str(target), "w", options={"movflags": "+faststart"}) as out,
+    ):
+        if comment:
+            out.metadata["comment"] = comment
+        video, audio = seen.streams.video[0], heard.streams.audio[0]
+        streams = out.add_stream_from_template(video), out.add_stream_from_template(audio)
+        first = heard.streams.video[0]
+        begins = Fraction(0)
+        if first.start_time and first.time_base:
+            begins = first.start_time * first.time_base  # where its pictures begin, ours begin at 0
+        waiting = _packets(heard.demux(audio), begins)
+        sounding = next(waiting, None)
+        for showing in _packets(seen.demux(video), Fraction(0)):
+            while sounding is not None and _time(sounding) <= _time(showing):
                 sounding.stream = streams[1]
                 out.mux(sounding)
                 sounding = next(waiting, None)
-        aside.replace(target)
-    except OSError as error:
-        raise say_os_error(target, error) from error
-    finally:
-        aside.unlink(missing_ok=True)
+            showing.stream = streams[0]
+            out.mux(showing)
+        while sounding is not None:
+            sounding.stream = streams[1]
+            out.mux(sounding)
+            sounding = next(waiting, None)
 
 
 def _packets(found: Iterator[Packet[Any]], begins: Fraction) -> Iterator[Packet[Any]]:
