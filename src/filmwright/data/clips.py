@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from filmwright.data.shards import CAPTIONS, TRACKS, Shards, boxes
 from filmwright.world.scene import CameraPose, Script
 
-__all__ = ["SimulatedClip", "clip_of", "make_clip"]
+if TYPE_CHECKING:
+    from filmwright.data.shards import Shards
+
+__all__ = ["CAPTIONS", "TRACKS", "SimulatedClip", "clip_of", "make_clip"]
+
+CAPTIONS = 8  # different captions a clip
+TRACKS = 8  # points followed a clip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,7 +68,7 @@ def make_clip(
     return SimulatedClip(
         frames=rendered.frames,
         truth={
-            "boxes": boxes(np.isin(rendered.ids, np.flatnonzero(take.subject == 0) + 1)),
+            "boxes": _boxes(np.isin(rendered.ids, np.flatnonzero(take.subject == 0) + 1)),
             "tracks": points,
             "seen": seen,
             "eye": camera.eye,
@@ -76,3 +81,14 @@ def make_clip(
         captions=captions_for(script, take.log, count=CAPTIONS, seed=seed),
         log=tuple(asdict(h) for h in take.log),
     )
+
+
+def _boxes(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Masks [T, H, W] -> bounding boxes [T, 4] as shares of the picture, NaN where nothing is seen."""
+    t, h, w = mask.shape
+    result = np.full((t, 4), np.nan, np.float32)
+    for i in range(t):
+        ys, xs = np.nonzero(mask[i])
+        if len(xs):
+            result[i] = xs.min() / w, ys.min() / h, (xs.max() + 1) / w, (ys.max() + 1) / h
+    return result

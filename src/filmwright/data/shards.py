@@ -13,7 +13,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmwright.data.children import deaf_children
+from filmwright.data.clips import make_clip
 from filmwright.media.files import is_left_over, making, replacing, write_atomic
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.extras import check_world
 from filmwright.world.scene import CameraPose, Script
 
 __all__ = ["ClipRecord", "Shards", "write_shards"]
-
-CAPTIONS = 8  # different captions a clip
-TRACKS = 8  # points followed a clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +153,8 @@ def _mapping(workers: int, out: Path) -> Iterator[Map]:
             pool = multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread)
         with pool:
             yield pool.imap_unordered
+            pool.close()  # done: workers end by themselves, and clean up what their compiler has opened
+            pool.join()
     finally:
         for path in filter(is_left_over, out.iterdir()):
             path.unlink(missing_ok=True)
@@ -182,58 +182,24 @@ def _one_thread() -> None:
 
 
 def _write_shard(job: tuple[Path, int, int, int, int, str, str, dict[str, int], str, bool | None]) -> int:
-    from filmwright.world.captions import captions_for
-    from filmwright.world.physics import simulate
-    from filmwright.world.points import follow
-    from filmwright.world.render import render
-
     out, shard, n, seed, first, part, split, shape, device, compiled = job
     target = out / f"clips-{shard:05d}.jsonl"
     if target.exists():
         return len(target.read_text().splitlines())
-    truth: dict[str, list[NDArray[Any]]] = {
-        k: [] for k in ("boxes", "tracks", "seen", "eye", "rotation", "fov")
-    }
+    truth: list[dict[str, NDArray[Any]]] = []
     lines: list[str] = []
     size = (n, shape["num_frames"], shape["height"], shape["width"], 3)
     with replacing(out / f"frames-{shard:05d}.npy") as aside, aside.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": size})
         for clip_seed, script in seeds(seed, first, part, split, shape):
-            take = simulate(script)
-            rendered = render(take.stage, script.width, script.height, device=device, compiled=compiled)
-            file.write(rendered.frames.tobytes())  # clip by clip: a shard may be larger than memory
-            truth["boxes"].append(boxes(np.isin(rendered.ids, np.flatnonzero(take.subject == 0) + 1)))
-            rng = np.random.default_rng((clip_seed, TRACKS))
-            points, seen = follow(take.stage, rendered.primitive, rendered.depth, rng, count=TRACKS)
-            truth["tracks"].append(points)
-            truth["seen"].append(seen)
-            camera = take.stage.camera
-            for key, value in (("eye", camera.eye), ("rotation", camera.rotation), ("fov", camera.fov)):
-                truth[key].append(value)
-            log = [asdict(h) for h in take.log]
-            captions = captions_for(script, take.log, count=CAPTIONS, seed=clip_seed)
-            record = {
-                "seed": clip_seed,
-                "split": split,
-                "script": asdict(script),
-                "captions": captions,
-                "log": log,
-            }
+            clip = make_clip(clip_seed, script, split, device=device, compiled=compiled)
+            file.write(clip.frames.tobytes())  # clip by clip: a shard may be larger than memory
+            truth.append(clip.truth)
+            record = {name: getattr(clip, name) for name in ("seed", "split", "script", "captions", "log")}
             lines.append(json.dumps(record))
             if len(lines) == n:
                 break
     with replacing(out / f"truth-{shard:05d}.npz") as aside:
-        np.savez(aside, allow_pickle=False, **{k: np.stack(v) for k, v in truth.items()})
+        np.savez(aside, allow_pickle=False, **{k: np.stack([clip[k] for clip in truth]) for k in truth[0]})
     write_atomic(target, "\n".join(lines) + "\n")
     return n
-
-
-def boxes(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Masks [T, H, W] -> bounding boxes [T, 4] as shares of the picture, NaN where nothing is seen."""
-    t, h, w = mask.shape
-    result = np.full((t, 4), np.nan, np.float32)
-    for i in range(t):
-        ys, xs = np.nonzero(mask[i])
-        if len(xs):
-            result[i] = xs.min() / w, ys.min() / h, (xs.max() + 1) / w, (ys.max() + 1) / h
-    return result

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -24,7 +24,7 @@ from filmwright.engine.devices import fast_dtype
 from filmwright.engine.gate import passes_share
 from filmwright.engine.host_tier import with_host
 from filmwright.engine.memory import available, give_back, resident
-from filmwright.engine.rates import rates_of
+from filmwright.engine.rates import kept_rates, rates_of
 from filmwright.engine.wan_work import Work, wan_works
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
@@ -91,7 +91,7 @@ def plan_for(
     elif family != "pocket":
         plans = _family_plans(request, device, weights, free, video, as_published=as_published)
     else:
-        plans = [_pocket_plan(request, device, weights, base.bytes, free, video)]
+        plans = [_pocket_plan(request, device, weights, base, free, video)]
     if lone and len(plans) > 1:
         plans = [plan for plan in plans if plan.strategy.nets != "held"]
     for index, plan in enumerate(plans):
@@ -263,10 +263,13 @@ def _family_plan(
 
 
 def _pocket_plan(
-    request: Request, device: str, weights: Path | None, base: int, free: int, video: int
+    request: Request, device: str, weights: Path | None, before: _Base, free: int, video: int
 ) -> Plan:
-    """The pocket model is small: its needs are lines through what a trace found, so that no run waits for one."""
-    from filmwright.engine.pocket import DECODE_CHUNK
+    """The pocket model is small: its needs are lines through what a trace found, so that no run waits for one.
+
+    Nor does one wait for rates: a plan that is asked for measures them, a run takes those that are kept.
+    """
+    from filmwright.engine.pocket import DECODE_CHUNK, pocket_works
     from filmwright.models.vae import GROUP
     from filmwright.weights.backbone import NETS, read_manifest
     from filmwright.weights.files import shipped
@@ -284,13 +287,16 @@ def _pocket_plan(
     shape = request.shape.latent(16)
     tokens = shape.num_frames * shape.height * shape.width // 4
     pixels = request.width * request.height * min(shape.num_frames, DECODE_CHUNK) * GROUP
-    base += wide * held
+    base = before.bytes + wide * held
+    find = partial(rates_of, anew=True) if before.elsewhere else kept_rates
+    rates = find(device, dtype, dtype)
+    seconds = [None if rates is None else work.seconds(rates) for work in pocket_works(request)]
     peaks = (
         base,
         base + wide * (POCKET_DENOISE[0] + POCKET_DENOISE[1] * tokens),
         base + wide * POCKET_DECODE * pixels + video,
     )
-    return _plan(request, device, dtype, STRATEGIES[0], peaks, (None, None, None), free)
+    return _plan(request, device, dtype, STRATEGIES[0], peaks, (seconds[0], seconds[1], seconds[2]), free)
 
 
 def _plan(

@@ -19,7 +19,9 @@ from filmwright.diffusion.schedules import timesteps, with_given
 from filmwright.engine.conditions import Conditions, prepare
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.journal import Latents
+from filmwright.engine.wan_work import Work
 from filmwright.models.dit import CAMERA
+from filmwright.models.vae import GROUP
 from filmwright.spec.clip import Sound
 from filmwright.spec.controls import is_motion
 from filmwright.spec.request import CameraPath, Request
@@ -28,12 +30,16 @@ from filmwright.weights.backbone import Backbone, load_backbone
 from filmwright.weights.card import load_card
 from filmwright.weights.files import shipped
 
-__all__ = ["GUIDANCE_INTERVAL", "PocketRunner", "backbone_for", "decode", "denoise"]
+__all__ = ["GUIDANCE_INTERVAL", "PocketRunner", "backbone_for", "decode", "denoise", "pocket_works"]
 
 GUIDANCE_INTERVAL = (0.15, 1.0)  # noise levels at which the prompt is weighed against no prompt
 # the pass without the prompt is without the camera too, so that guidance is about both
 GUIDED_CAMERA = True
 DECODE_CHUNK = 3  # latent frames, 12 frames
+# operations of size `lite`, which a test holds to a trace: of what a prompt is to all blocks, and of a pass a token and
+# a pair of tokens; and of decoding a pixel. A pass over the words alone is next to nothing
+CONTEXT, TOKEN, PAIR, PIXEL = 8.0e8, 1.673e7, 10_240, 50_278
+CHUNK = 3  # latent frames that are denoised together
 
 
 @lru_cache(maxsize=2)
@@ -49,6 +55,26 @@ def backbone_for(model: str, device: str = "cpu", weights: Path | None = None) -
         weights or shipped(model),
         device=device,
         dtype=fast_dtype(device),
+    )
+
+
+def pocket_works(request: Request) -> tuple[Work, Work, Work]:
+    """What reading the words, denoising and decoding compute; no pass is traced for it, so that no run waits."""
+    shape = request.shape.latent(16)
+    a_frame = shape.height * shape.width // 4
+    tokens = shape.num_frames * a_frame
+    # a chunk sees itself and those before it
+    ends = [min(end, shape.num_frames) for end in range(CHUNK, shape.num_frames + CHUNK, CHUNK)]
+    pairs = sum((end - start) * end for start, end in zip([0, *ends], ends, strict=False)) * a_frame**2
+    times = timesteps(request.steps, shift=shift_for(16 * shape.num_frames * shape.height * shape.width))
+    low, high = GUIDANCE_INTERVAL
+    twice = [request.guidance != 1 and low <= time <= high for time in times[:-1]]
+    passes = len(twice) + sum(twice)
+    pixels = request.width * request.height * shape.num_frames * GROUP
+    return (
+        Work(products=2 * CONTEXT),
+        Work(products=2 * CONTEXT + passes * (TOKEN * tokens + PAIR * pairs)),
+        Work(convolutions=PIXEL * pixels),
     )
 
 

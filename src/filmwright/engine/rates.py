@@ -17,7 +17,7 @@ import torch
 from filmwright.media.files import write_atomic
 from filmwright.spec.home import home
 
-__all__ = ["rates_of"]
+__all__ = ["kept_rates", "rates_of"]
 
 GPU_FLOPS = 3e14  # a guess where nothing can be measured beforehand
 SHARE = 0.6  # of what a bare operation reaches: norms, gates and copies take the rest
@@ -30,18 +30,27 @@ Rates = tuple[float, float]
 @lru_cache(maxsize=8)
 def rates_of(device: str, dtype: torch.dtype, vae_dtype: torch.dtype, *, anew: bool) -> Rates:
     """Rates in these dtypes: measured, which takes 0.2 s, or else as they are kept in $FILMWRIGHT_HOME/works."""
-    if device != "cpu":
-        return GPU_FLOPS, GPU_FLOPS / 3
-    machine = (platform.node(), torch.__version__, torch.get_num_threads(), dtype, vae_dtype)
-    path = home() / "works" / f"rates-{hashlib.sha256(repr(machine).encode()).hexdigest()[:32]}.json"
-    kept = None if anew else _read(path)
+    kept = None if anew else kept_rates(device, dtype, vae_dtype)
     if kept is not None:
         return kept
+    if device != "cpu":
+        return GPU_FLOPS, GPU_FLOPS / 3
+    path = _path(dtype, vae_dtype)
     found = _measured(dtype, vae_dtype)
     with contextlib.suppress(OSError):  # a disk that takes nothing: the next run measures again
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(found).encode())
     return found
+
+
+def kept_rates(device: str, dtype: torch.dtype, vae_dtype: torch.dtype) -> Rates | None:
+    """As `rates_of`, for what must not wait: None where none are kept."""
+    return (GPU_FLOPS, GPU_FLOPS / 3) if device != "cpu" else _read(_path(dtype, vae_dtype))
+
+
+def _path(dtype: torch.dtype, vae_dtype: torch.dtype) -> Path:
+    machine = (platform.node(), torch.__version__, torch.get_num_threads(), dtype, vae_dtype)
+    return home() / "works" / f"rates-{hashlib.sha256(repr(machine).encode()).hexdigest()[:32]}.json"
 
 
 def _read(path: Path) -> Rates | None:

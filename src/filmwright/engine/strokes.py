@@ -18,7 +18,7 @@ __all__ = ["brush_tracks", "region_cells"]
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 HALF = 0.5
-MOST = 8  # tracks a region: so many a clip is what the shipped weights were trained with (data.shards.TRACKS)
+MOST = 8  # tracks a region: so many a clip is what the shipped weights were trained with (data.clips.TRACKS)
 
 
 def brush_tracks(

@@ -32,7 +32,7 @@ class Trace(TorchDispatchMode):
         self.on_cpu = device == "cpu"
         self.live = self.peak = 0
         self.product_flops = self.convolution_flops = 0
-        self._fused = _FusedAttention()
+        self._fused = _FusedAttention(self)
         self._seen: dict[int, object] = {}
         for net in nets:
             for tensor in (*net.parameters(), *net.buffers()):
@@ -102,6 +102,10 @@ class Trace(TorchDispatchMode):
 class _FusedAttention(TorchFunctionMode):
     """Attention that keeps no scores, as the kernels of real devices do; on the meta device torch would keep them."""
 
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = trace
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -109,7 +113,9 @@ class _FusedAttention(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Gives attention's result a place and computes nothing else otherwise."""
+        """Gives attention's result a place, counts its two products, and computes nothing else otherwise."""
         if func is torch.nn.functional.scaled_dot_product_attention:
-            return torch.empty_like(args[0] if args else (kwargs or {})["query"])
+            q, k = (args[i] if i < len(args) else (kwargs or {})[name] for i, name in enumerate(("query", "key")))
+            self.trace.product_flops += 4 * q.numel() * k.shape[-2]
+            return torch.empty_like(q)
         return func(*args, **(kwargs or {}))
