@@ -33,7 +33,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	@set -e; for file in $$(ls benchmarks/*.py | grep -v '/_'); do \

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Spread", "interleaved", "machine", "ratio", "save", "table"]
+__all__ = ["RESULTS", "Spread", "interleaved", "machine", "ratio", "save", "table"]
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "av", "mujoco", "diffusers")
@@ -59,6 +59,10 @@ class Spread:
     def text(self, unit: str = "s", digits: int = 3) -> str:
         """ "0.215 s (0.210-0.223)": the median and the quartiles."""
         return f"{self.median:.{digits}f}{unit and ' ' + unit} ({self.low:.{digits}f}-{self.high:.{digits}f})"
+
+    def plain(self) -> dict[str, float]:
+        """For a result."""
+        return {k: round(v, 6) for k, v in asdict(self).items()}
 
 
 def interleaved(
@@ -120,10 +124,13 @@ def machine() -> dict[str, Any]:
     return told
 
 
-def save(name: str, told: Mapping[str, Any], figures: Mapping[str, Any]) -> Path:
-    """Writes `benchmarks/results/NAME.json`: the machine, the command, and the figures (`Spread`s become objects)."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def save(name: str, told: Mapping[str, Any], figures: Mapping[str, Any], *, path: Path | None = None) -> Path:
+    """Writes `benchmarks/results/NAME.json`, or `path`: the machine, the command, and the figures (`Spread`s become
+    objects).
+    """
+    if path is None:
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{name}.json"
     spec = sys.modules["__main__"].__spec__
     command = ["python", "-m", spec.name if spec else f"benchmarks.{name}", *sys.argv[1:]]
     content = {"command": " ".join(command), "machine": told, "figures": figures}
@@ -143,7 +150,7 @@ def table(title: str, rows: Sequence[Sequence[str]]) -> None:
 
 def _plain(value: object) -> object:
     if isinstance(value, Spread):
-        return {k: round(v, 6) for k, v in asdict(value).items()}
+        return value.plain()
     raise TypeError(f"{type(value).__name__} does not go into a result")
 
 

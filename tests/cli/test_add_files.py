@@ -176,9 +176,9 @@ def test_what_is_no_part_of_the_model_is_said_to_be(
     line = said(capsys, odd)
     assert "holds 5 tensors of no known net (double_blocks.0.img_mod.lin.weight, double_blocks.1" in line
     assert "is no folder with a tokenizer.json" in said(capsys, net, "--tokenizer", tmp_path, *name)
-    assert "is not a folder, nor a file" in said(capsys, tmp_path / "none.safetensors")
+    assert "none.safetensors does not exist: name a model" in said(capsys, tmp_path / "none.safetensors")
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
-    assert "is no safetensors file" in said(capsys, tmp_path / "x.gguf")
+    assert "is GGUF, which is not supported" in said(capsys, tmp_path / "x.gguf")
     (tmp_path / "empty").mkdir()
     assert "holds no safetensors and no model_index.json" in said(capsys, tmp_path / "empty")
     assert "holds safetensors in files and no model_index.json" in said(capsys, folder.parent)

@@ -182,7 +182,7 @@ def test_the_smallest_budget_is_that_of_streaming_and_would_do(tmp_path: Path) -
     request = request_for("ltx-video", tmp_path)
     with pytest.raises(DoesNotFit) as refused:
         plan_for(request, weights=tmp_path, budget=10**6)
-    amount = re.search(r"allow --memory (\w+)", str(refused.value))
+    amount = re.search(r"allow --memory (\d[\w.]*B)", str(refused.value))
     assert amount is not None
     plan = plan_for(request, weights=tmp_path, budget=parse_memory(amount[1]))
     assert plan.strategy.nets == "streamed"

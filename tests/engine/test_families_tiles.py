@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from filmwright.engine.build_request import build_request
-from filmwright.engine.diffusers_runner import DiffusersRunner, decoded
+from filmwright.engine.diffusers_runner import DiffusersRunner
 from filmwright.engine.families import FAMILIES
 from filmwright.engine.families_plan import family_needs, tile_needs
+from filmwright.engine.families_tiles import decoded
 from filmwright.engine.generate import generate_file
 from filmwright.engine.journal import Latents
 from filmwright.engine.plan import plan_for

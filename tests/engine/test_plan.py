@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from filmwright.engine import rates
 from filmwright.engine.build_request import build_request
 from filmwright.engine.plan import POCKET_DECODE, POCKET_DENOISE, plan_for
-from filmwright.engine.pocket import DECODE_CHUNK
+from filmwright.engine.pocket import DECODE_CHUNK, STARTS, TOKEN, pocket_works
 from filmwright.engine.trace import Trace
 from filmwright.models.catalog import size
 from filmwright.models.dit import CONTROL_CHANNELS, DiT
@@ -101,6 +102,60 @@ def test_the_pocket_models_lines_go_through_its_traces(video: tuple[int, int, in
     assert POCKET_DENOISE[0] + POCKET_DENOISE[1] * tokens == pytest.approx(denoise.peak, rel=0.1)
     pixels = video[0] * video[1] * min(shape.num_frames, DECODE_CHUNK) * 4
     assert POCKET_DECODE * pixels == pytest.approx(decode.peak, rel=0.1)
+
+
+@torch.no_grad()
+def test_the_pocket_models_operations_are_those_of_its_traces() -> None:
+    sizes, dtype = size("lite"), torch.bfloat16
+    request = build_request("a red ball", size=(256, 160), num_frames=33, steps=4, guidance=1.0, seed=0)
+    shape = request.shape.latent(16)
+    with torch.device("meta"):
+        dit, vae = DiT(sizes.dit).to(dtype), VAE(sizes.vae).to(dtype)
+        x = torch.zeros(1, 16, shape.num_frames, shape.height, shape.width, dtype=dtype)
+        controls = torch.zeros(1, CONTROL_CHANNELS, *x.shape[2:], dtype=dtype)
+        words = torch.zeros(1, sizes.text.length, sizes.text.dim, dtype=dtype)
+        with Trace(dit) as denoise:
+            caches = [dit.cache_context(words) for _ in range(2)]
+            for _ in range(4):
+                dit.step(x, torch.zeros(1, shape.num_frames), caches[0], words[:, 0], controls)
+        with Trace(vae) as decode:
+            memory = vae.start()
+            for start in range(0, shape.num_frames, DECODE_CHUNK):
+                vae.decode_chunk(x[:, :, start : start + DECODE_CHUNK], memory, first=start == 0)
+    starts = 4 * TOKEN * STARTS
+    _, denoising, decoding = pocket_works(request)
+    assert denoising.products - starts == pytest.approx(denoise.product_flops, rel=0.02)
+    assert decoding.convolutions == pytest.approx(decode.convolution_flops, rel=0.02)
+    guided = pocket_works(request.model_copy(update={"guidance": 4.0}))[1]
+    assert 1.5 < guided.products / denoising.products < 2  # most levels are asked twice
+
+
+def test_a_plan_of_the_pocket_model_says_how_long_and_a_run_waits_for_no_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILMWRIGHT_HOME", str(tmp_path))
+    rates.rates_of.cache_clear()
+    request = build_request("a red ball", seed=0)
+    measured: list[object] = []
+    monkeypatch.setattr(rates, "_measured", lambda *dtypes: (measured.append(dtypes), (1e11, 2e11))[1])
+    assert plan_for(request).seconds is None
+    assert not measured
+    asked = plan_for(request, elsewhere=True)
+    assert len(measured) == 1
+    assert asked.seconds is not None
+    assert asked.seconds > 0
+    assert plan_for(request).seconds == asked.seconds  # what is kept is free
+    assert len(measured) == 1
+    rates.rates_of.cache_clear()
+
+
+@torch.no_grad()
+def test_attention_is_counted_as_the_two_products_that_it_is() -> None:
+    q = torch.empty(1, 4, 100, 64, device="meta")
+    k = torch.empty(1, 4, 30, 64, device="meta")
+    with Trace() as trace:
+        torch.nn.functional.scaled_dot_product_attention(q, k, value=k)
+    assert trace.product_flops == 2 * 2 * 4 * 100 * 30 * 64
 
 
 def compare(plan: dict[str, Any], sidecar: Path) -> None:

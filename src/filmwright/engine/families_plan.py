@@ -20,10 +20,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from filmwright.engine.diffusers_runner import (
     as_method,
-    both_ways,
     build_pipeline,
     call_pipeline,
-    decoded,
     diffusers_files,
     family_dtypes,
     heard,
@@ -32,6 +30,7 @@ from filmwright.engine.diffusers_runner import (
 from filmwright.engine.families import FAMILIES, as_pixels
 from filmwright.engine.families_needs import FamilyNeeds, PhaseNeeds, TileNeeds
 from filmwright.engine.families_sketch import kept_needs, kept_tiles, sketch_of
+from filmwright.engine.families_tiles import both_ways, decoded
 from filmwright.engine.trace import Trace
 from filmwright.spec.request import Request
 from filmwright.weights.card import load_card

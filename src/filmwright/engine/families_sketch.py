@@ -26,7 +26,7 @@ from filmwright.weights.diffusers_sketch import DiffusersSketch
 __all__ = ["kept_needs", "kept_tiles", "sketch_of"]
 
 DECIDING = ("torch", "diffusers", "transformers")  # packages that a trace depends on
-SOURCES = ("families.py", "families_plan.py", "diffusers_runner.py", "trace.py")
+SOURCES = ("families.py", "families_plan.py", "families_tiles.py", "diffusers_runner.py", "trace.py")
 
 N = TypeVar("N")
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_for"]
 
+SLACK = 4_000_000  # bytes that the process which is allowed so much may have in use more than this one
 MARGIN = 1.05  # a budget is met with this to spare: no prediction is exact
 # measured on a CPU: bytes that kernels and threads keep, a phase
 KERNELS = (5_000_000, 45_000_000, 45_000_000)  # of Wan
@@ -105,8 +106,8 @@ def plan_for(
     least = min(plans, key=lambda plan: plan.peak)
     highest = max(least.phases, key=lambda phase: phase.peak)
     what = "is free" if budget is None else "is the budget"
-    needed = least.peak * MARGIN
-    unit = 10**8 if needed >= 10**9 else 10**6
+    needed = least.peak * MARGIN + SLACK
+    unit = 10**8 if needed >= 10**9 else 10**7
     enough = say_bytes(math.ceil(needed / unit) * unit)  # what is said must be enough: up, not to the nearest
     raise DoesNotFit(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "

@@ -115,7 +115,9 @@ class _FusedAttention(TorchFunctionMode):
     ) -> Any:
         """Gives attention's result a place, counts its two products, and computes nothing else otherwise."""
         if func is torch.nn.functional.scaled_dot_product_attention:
-            q, k = (args[i] if i < len(args) else (kwargs or {})[name] for i, name in enumerate(("query", "key")))
+            q, k = (
+                args[i] if i < len(args) else (kwargs or {})[name] for i, name in enumerate(("query", "key"))
+            )
             self.trace.product_flops += 4 * q.numel() * k.shape[-2]
             return torch.empty_like(q)
         return func(*args, **(kwargs or {}))
