@@ -15,7 +15,14 @@ pytest.importorskip("diffusers")
 SCRIPT = Path(__file__).parents[1] / "measure_families.py"
 
 
-RUNS = ("hunyuanvideo:held", "ltx-video:held", "ltx-video:staged", "svd:held", "ltx-2:streamed", "ltx-video:tiles")
+RUNS = (
+    "hunyuanvideo:held",
+    "ltx-video:held",
+    "ltx-video:staged",
+    "svd:held",
+    "ltx-2:streamed",
+    "ltx-video:tiles",
+)
 
 
 def measured(folder: Path) -> list[dict[str, Any]]:

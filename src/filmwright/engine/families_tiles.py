@@ -1,4 +1,4 @@
-"""Latents to frames by the families' VAEs: all at once, or in tiles where that does not fit, which is near and not the same.
+"""Latents to frames by the families' VAEs: all at once, or in tiles where that does not fit, which is near.
 
 Tiles of a picture are diffusers' own. Pieces of a clip are made here, with latents on either side that are decoded too
 and thrown away.

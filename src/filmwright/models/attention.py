@@ -71,8 +71,12 @@ def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, *, rows: int = 256, heads:
         for row in range(0, counted, rows):
             scores = q[:, own, row : row + rows] @ keys[:, own]
             found[:, own, row : row + rows] = scores.softmax(-1) @ v[:, own]
-        if counted < q.shape[2]:  # only an outline: the first block shows the memory, the others are counted together
-            many = max(rows, 2 * rows * k.shape[2] // q.shape[3])  # whose result takes no more than the scores
+        if (
+            counted < q.shape[2]
+        ):  # only an outline: the first block shows the memory, the others are counted together
+            many = max(
+                rows, 2 * rows * k.shape[2] // q.shape[3]
+            )  # whose result takes no more than the scores
             for row in range(counted, q.shape[2], many):
                 rest = F.scaled_dot_product_attention(q[:, own, row : row + many], k[:, own], v[:, own])
                 found[:, own, row : row + many] = rest

@@ -1,6 +1,6 @@
 """Words of English, and names, that are one letter away from a word of the lexicon: they are no slip of the pen.
 
-"coat" is not "boat" and "jumps" are not "bumps". They are those words of the lists of SCOWL (sizes 10 to 50; see NOTICE)
+"coat" is not "boat" and "jumps" are not "bumps". Those are words of the lists of SCOWL (sizes 10 to 50, see NOTICE)
 that are one edit away from the lexicon or from the captions of the pocket model; forms that the endings below make of
 others are left out. A word that is near to nothing need not stand here.
 """

@@ -105,7 +105,9 @@ class Request(Frozen):
     guidance_down_to: float = Field(
         default=0.0, ge=0.0, lt=1.0
     )  # level below which the prompted pass stands alone; 0: every step is guided
-    merge_lora: bool = False  # LoRAs added to the weights, whose sums have other last bits than those beside them
+    merge_lora: bool = (
+        False  # LoRAs added to the weights, whose sums have other last bits than those beside them
+    )
     shift: float | None = Field(default=None, gt=0.0, le=100.0)  # of the levels; None: the model card's
     guidance_low: float | None = Field(
         default=None, ge=0.0, le=100.0
