@@ -14,6 +14,11 @@ from hypothesis import settings
 
 import filmwright  # noqa: F401  (before torch, whose threads it tells how to wait)
 
+if count := int(
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")
+):  # also before torch: each process has its cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+
 SOURCE = Path(__file__).parents[1] / "src"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])

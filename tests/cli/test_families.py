@@ -155,7 +155,7 @@ def heard(clip: Path) -> tuple[str, int, float, NDArray[np.float32]]:
         return *told, np.concatenate([frame.to_ndarray() for frame in container.decode(stream)], axis=1)
 
 
-@pytest.mark.parametrize("pictured", [False, True])
+@pytest.mark.parametrize("pictured", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_sound_is_made_with_the_picture(
     pictured: bool, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,7 +252,7 @@ class Died(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", ["hunyuanvideo-1.5-480p", "ltx-2"])
+@pytest.mark.parametrize("name", ["hunyuanvideo-1.5-480p", pytest.param("ltx-2", marks=pytest.mark.slow)])
 def test_a_run_that_dies_goes_on(
     name: str, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

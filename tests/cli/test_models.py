@@ -41,7 +41,7 @@ def test_show_says_what_is_not_pinned(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_pick_says_under_which_licence(capsys: pytest.CaptureFixture[str]) -> None:
-    long = ["models", "pick", "--seconds", "30", "--device", "cpu", "--memory", "900GB"]
+    long = ["models", "pick", "--seconds", "15", "--device", "cpu", "--memory", "900GB"]
     assert licence("self-forcing-t2v-1.3b")["non_commercial"]
     assert run(long) == 0
     first, *refused = capsys.readouterr().out.splitlines()

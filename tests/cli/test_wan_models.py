@@ -30,7 +30,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FILMWRIGHT_HOME", str(tmp_path / "home"))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(  # the 5B makes its own two sizes alone; tests/engine holds it to diffusers at small ones
+    "name", [pytest.param(name, marks=pytest.mark.slow) if "5b" in name else name for name in VARIANTS]
+)
 def test_from_a_folder_to_a_file(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save(name, tmp_path / "model")
     assert run(["models", "add", str(folder), "--as", name, "--any-size", "--json"]) == 0

@@ -245,7 +245,7 @@ print(json.dumps({"plan": plan.plain(), "digest": made.frames_digest, "warnings"
     [
         ("none", "plain", ("held", "staged")),
         ("int8", "plain", ("held", "staged", "streamed")),
-        ("int8-dynamic", "plain", ("held",)),
+        pytest.param("int8-dynamic", "plain", ("held",), marks=pytest.mark.slow),
         pytest.param("fp8", "plain", ("held", "staged"), marks=pytest.mark.slow),
         pytest.param("int8-dynamic", "compiled", ("held",), marks=pytest.mark.slow),
     ],

@@ -107,8 +107,10 @@ def plan_for(
     highest = max(least.phases, key=lambda phase: phase.peak)
     what = "is free" if budget is None else "is the budget"
     needed = least.peak * MARGIN + SLACK
-    unit = 10**8 if needed >= 10**9 else 10**7
-    enough = say_bytes(math.ceil(needed / unit) * unit)  # what is said must be enough: up, not to the nearest
+    tens = (
+        math.ceil(needed / 10**7) * 10
+    )  # of megabytes: what is said must be enough, up and not to the nearest
+    enough = f"{tens / 1000:.2f} GB" if tens >= 1000 else f"{tens} MB"
     raise DoesNotFit(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
         f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
