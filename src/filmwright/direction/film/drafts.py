@@ -257,7 +257,7 @@ def _request(
         cache=setting("cache"),
         controls=controls_of(shot, folder),
     )
-    controls = [_amount(control, shot.camera) for control in request.controls]
+    controls = [_as_told(control, shot.camera) for control in request.controls]
     if shot.brush:
         controls.append(MotionBrush(tracks=tuple(Track(points=brush.points) for brush in shot.brush)))
     prefixes: list[Control] = [
@@ -268,7 +268,7 @@ def _request(
     return request.model_copy(update={"controls": tuple(kept)})
 
 
-def _amount(control: Control, camera: str | Camera | None) -> Control:
+def _as_told(control: Control, camera: str | Camera | None) -> Control:
     if isinstance(control, CameraPath) and isinstance(camera, Camera):
         return control.model_copy(update={"amount": camera.amount, "easing": camera.easing})
     return control
