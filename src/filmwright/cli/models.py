@@ -189,12 +189,21 @@ def pick(
     if not requests:
         raise BadRequest(f"no model can do this: {next(iter(refused.values()))}")
 
+    from rich.console import Console
+    from rich.progress import track
+
     from filmwright.engine.devices import pick_device
     from filmwright.engine.plan import plan_for
 
-    place = pick_device(device)
+    place, console = pick_device(device), Console(stderr=True)
     plans = {}
-    for name, request in requests.items():
+    for name, request in track(  # the first time a net is outlined takes seconds
+        requests.items(),
+        "planning",
+        console=console,
+        transient=True,
+        disable=as_json or not console.is_terminal,
+    ):
         try:
             plans[name] = plan_for(
                 request, device=place, budget=budget, as_published=True, elsewhere=True, lone=True
