@@ -148,6 +148,11 @@ def test_backends_of_attention_go_with_compiled_code_as_it_says(
     assert relative(compiled, eager) < 1e-4
     with pytest.raises(BadRequest, match=r"--attention flex and --compile do not go together.*leave one out"):
         latents(model, "held", 0.0, None, torch.float32, compiled=True, attention="flex")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile("cpu"), reason="needs a C++ compiler")
+def test_flex_goes_with_strategies_caches_loras_and_eight_bits(model: Path, low_rank: Path) -> None:
     flex = latents(model, "streamed", 0.9, low_rank, torch.float32, "int8", attention="flex")
     assert relative(flex, latents(model, "held", 0.9, low_rank, torch.float32, "int8")) < 1e-4
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,17 +159,31 @@ def test_attention_is_counted_as_the_two_products_that_it_is() -> None:
     assert trace.product_flops == 2 * 2 * 4 * 100 * 30 * 64
 
 
-def compare(plan: dict[str, Any], sidecar: Path) -> None:
-    """Every phase's peak within a tenth of what was measured."""
-    measured = json.loads(sidecar.read_text())["memory"]
-    for phase in plan["phases"]:
-        assert phase["peak"] == pytest.approx(measured[phase["name"]], rel=0.1), phase["name"]
+def compare(run: Callable[[], tuple[dict[str, Any], dict[str, int]]]) -> None:
+    """Every phase's peak in the plan of a run within a tenth of what was measured in it.
+
+    A plan of streamed nets counts the block that is read ahead, which on a busy machine may come late and be missing
+    from the peak of a run: there it is the most of three runs.
+    """
+    most: Counter[str] = Counter()
+    for count in range(1, 4):
+        plan, measured = run()
+        most |= Counter(measured)
+        predicted = {phase["name"]: phase["peak"] for phase in plan["phases"]}
+        if all(peak == pytest.approx(most[name], rel=0.1) for name, peak in predicted.items()):
+            return
+        assert plan["strategy"]["nets"] == "streamed", (predicted, most)
+        assert count < 3, (predicted, most)
+
+
+def memory(sidecar: Path) -> dict[str, int]:
+    return dict(json.loads(sidecar.read_text())["memory"])
 
 
 def test_the_pocket_model_takes_what_its_plan_says(command: Run, tmp_path: Path) -> None:
     plan = json.loads(command("plan", "a red ball drops").stdout)
     assert command("generate", "a red ball drops", "-o", "a.mp4").returncode == 0
-    compare(plan, tmp_path / "a.json")
+    compare(lambda: (plan, memory(tmp_path / "a.json")))
 
 
 @pytest.fixture(scope="module")
@@ -200,13 +215,18 @@ def test_a_lone_clip_keeps_its_budget_and_has_the_same_pixels(
     for strategy in ("staged", "streamed"):
         plan = json.loads(command("plan", *shot, "--memory", f"{budget}B").stdout)
         assert plan["strategy"]["nets"] == strategy
-        clip = f"{strategy}.mp4"
-        made = command("generate", *shot, "--seed", 1, "--memory", f"{budget}B", "-o", clip)
-        assert made.returncode == 0, made.stdout
-        compare(plan, tmp_path / f"{strategy}.json")
-        sidecar = json.loads((tmp_path / f"{strategy}.json").read_text())
-        assert max(sidecar["memory"].values()) <= budget
-        digests.add(sidecar["frames_digest"])
+
+        def run(plan: dict[str, Any] = plan, budget: int = budget) -> tuple[dict[str, Any], dict[str, int]]:
+            clip = f"{len(list(tmp_path.glob('*.mp4')))}.mp4"
+            made = command("generate", *shot, "--seed", 1, "--memory", f"{budget}B", "-o", clip)
+            assert made.returncode == 0, made.stdout
+            sidecar = (tmp_path / clip).with_suffix(".json")
+            digests.add(json.loads(sidecar.read_text())["frames_digest"])
+            measured = memory(sidecar)
+            assert max(measured.values()) <= budget
+            return plan, measured
+
+        compare(run)
         budget = plan["peak"]  # less than this strategy needs with its margin
     assert len(digests) == 1
     refused = command("generate", *shot, "--memory", f"{budget}B", "-o", "none.mp4")
@@ -255,13 +275,17 @@ def test_a_process_that_goes_on_takes_what_its_plan_says(
 ) -> None:
     digests = set()
     for nets in strategies:
-        words = [sys.executable, "-c", ONE, str(model), mode, compiled, nets]
-        done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr[-2000:]
-        told = json.loads(done.stdout)
-        assert not told["warnings"]
-        compare(told["plan"], tmp_path / "a.json")
-        digests.add(told["digest"])
+
+        def run(nets: str = nets) -> tuple[dict[str, Any], dict[str, int]]:
+            words = [sys.executable, "-c", ONE, str(model), mode, compiled, nets]
+            done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr[-2000:]
+            told = json.loads(done.stdout)
+            assert not told["warnings"]
+            digests.add(told["digest"])
+            return told["plan"], memory(tmp_path / "a.json")
+
+        compare(run)
     assert len(digests) == 1
 
 
@@ -380,5 +404,5 @@ def test_a_decode_of_some_size_takes_what_its_plan_says(command: Run, model: Pat
     budget = int(1.1 * plan["peak"])
     made = command("generate", *shot, "--seed", 1, "--memory", f"{budget}B", "-o", "a.mp4")
     assert made.returncode == 0, made.stdout
-    compare(plan, tmp_path / "a.json")
-    assert max(json.loads((tmp_path / "a.json").read_text())["memory"].values()) <= budget
+    compare(lambda: (plan, memory(tmp_path / "a.json")))
+    assert max(memory(tmp_path / "a.json").values()) <= budget

@@ -170,7 +170,9 @@ for name in ("died",) if resume else ("whole", "died"):
 """
 
 
-@pytest.mark.parametrize("shard", [(), ("shard",)], ids=["whole", "cut"])
+@pytest.mark.parametrize(
+    "shard", [(), pytest.param(("shard",), marks=pytest.mark.slow)], ids=["whole", "cut"]
+)
 def test_two_processes_of_which_one_died_go_on_to_the_weights_of_an_unbroken_run(
     latents: Path, tmp_path: Path, shard: tuple[str, ...]
 ) -> None:
