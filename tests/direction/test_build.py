@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from filmwright.direction.build.builder import Built, build
+from filmwright.direction.build.clock import BuildClock, Work
 from filmwright.direction.build.events import BuildEvent, BuildProgress, Counted, Made
 from filmwright.direction.build.forecast import forecast
 from filmwright.direction.build.graph import takes_of
@@ -343,6 +344,24 @@ def test_progress_is_over_the_whole_film(film: Path) -> None:
     assert len(set(shares)) > 8
     assert all(0 <= event.share <= 1 for event in steps)
     assert all(event.seconds_left is not None for event in steps)  # the model's pace is known from before
+
+
+def test_time_left_is_the_plans_until_something_was_seen(tmp_path: Path) -> None:
+    takes = {name: Work(pace="some model", units=1e6) for name in ("a#1", "b#1")}
+    quick = {"a#1 grade": Work(pace="post.grade", units=1e4), "-> film.mp4": Work(pace="cut", units=1e4)}
+    left: list[float | None] = []
+
+    def note(event: BuildEvent) -> None:
+        assert isinstance(event, BuildProgress)
+        left.append(event.seconds_left)
+
+    clock = BuildClock(takes | quick, Store(tmp_path / "store"), note)
+    clock.start("a#1")
+    clock.expect(takes["a#1"], 3600.0)
+    clock.start("a#1")
+    clock.end("a#1", 1800.0)
+    clock.start("b#1")
+    assert left == [None, pytest.approx(7200, rel=0.01), pytest.approx(1800, rel=0.01)]
 
 
 def test_a_plan_says_what_will_be_rendered_and_what_it_needs(film: Path) -> None:

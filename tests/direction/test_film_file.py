@@ -15,8 +15,9 @@ from filmwright.direction.film.change import add_takes, select_take
 from filmwright.direction.film.drafts import default_seed
 from filmwright.direction.film.new import new_film, schema_text
 from filmwright.direction.film.opened import OpenFilm, open_film
+from filmwright.engine.options import KINDS
 from filmwright.spec.errors import BadFilm, BadRequest
-from filmwright.spec.film import film_schema
+from filmwright.spec.film import Shot, film_schema
 
 ROOT = Path(__file__).parents[2]
 HEAD = """title: A film
@@ -464,3 +465,30 @@ def test_a_device_is_no_file_of_a_film(tmp_path: Path) -> None:
     assert told.startswith("7:16: /dev/zero is no file but a device or a pipe")
     with pytest.raises(BadRequest, match="is no file"):
         open_film("/dev/zero")
+
+
+def test_shots_are_made_with_all_that_one_clip_can_be_made_with() -> None:
+    options = set(KINDS) - {"base", "controls", "aspect", "num_frames"}  # `frames` here; a film has one size
+    assert options - {"sound"} <= set(Shot.model_fields)  # a film's sound is its sound files
+
+
+def test_how_shots_are_made_is_said_of_the_film_and_of_a_shot(tmp_path: Path) -> None:
+    settings = "model: wan2.1-t2v-1.3b\nsize: 832x480\nquantize: int8\ncompile: true\ncache: tea:0.1\n"
+    shots = "a, prompt: a cat sits", "b, prompt: a cat sits, quantize: none, compile: false, cache: 0.05"
+    text = (
+        settings
+        + HEAD.replace("size: 128x128\n", "")
+        + "".join(f"      - {{id: {shot}}}\n" for shot in shots)
+    )
+    a, b = (draft.request for draft in opened(tmp_path, text).drafts)
+    assert (a.quantize, a.compile, a.cache, a.cache_by) == ("int8", True, 0.1, "tea")
+    assert (b.quantize, b.compile, b.cache, b.cache_by) == ("none", False, 0.05, "first-block")
+    wrong = text.replace("quantize: none", "quantize: int4").replace("tea:0.1", "much")
+    told = mistakes(tmp_path, wrong)
+    assert len(told) == 2, told
+    assert mistakes(tmp_path, text.replace("0.05", "1.5")) == [
+        "11:76: cache is 1.5: it should be less than or equal to 1"
+    ]
+    assert told[0] == '5:8: cache is "much": write a change from 0 to 1, such as 0.1, or tea:0.1 for TeaCache'
+    assert "quantize" in told[1]
+    assert "int8" in told[1]

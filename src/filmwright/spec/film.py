@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from filmwright.spec.backends import AttentionBackend
 from filmwright.spec.brief import Brief
 from filmwright.spec.controls import Easing
+from filmwright.spec.request import Quantize
 
 __all__ = [
     "FILM_VERSION",
@@ -53,6 +55,7 @@ Triple = tuple[float, float, float]
 Size = Annotated[str, StringConstraints(pattern=r"^\d{2,5}x\d{2,5}$")]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Tea = Annotated[str, Field(pattern=r"^tea:\d*\.?\d+$")]
 
 
 class Words(BaseModel):
@@ -178,7 +181,19 @@ class Settings(Words):
     )
     negative: str | None = Field(default=None, max_length=1000)
     loras: tuple[FilePath, ...] | None = Field(default=None, description="FILE.safetensors or FILE=WEIGHT.")
-    cache: Fraction | None = Field(default=None, description="Save steps that change less; 0 is exact.")
+    merge_lora: bool | None = Field(default=None, description="Adds LoRAs to the weights.")
+    quantize: Quantize | None = Field(default=None, description="Eight bits for the weights.")
+    attention: AttentionBackend | None = Field(default=None, description="What computes attention.")
+    compile: bool | None = Field(default=None, description="Runs the denoiser's blocks as compiled code.")
+    cuda_graphs: bool | None = Field(
+        default=None, description="Records the denoiser's passes as CUDA graphs."
+    )
+    cache: Fraction | Tea | None = Field(
+        default=None, description="Save steps that change less, or tea:CHANGE for TeaCache; 0 is exact."
+    )
+    guidance_down_to: float | None = Field(
+        default=None, ge=0.0, lt=1.0, description="Level below which the prompted pass stands alone."
+    )
     post: tuple[str | PostWords, ...] | None = Field(
         default=None, max_length=16, description="Stages after rendering, in order; [] for none."
     )

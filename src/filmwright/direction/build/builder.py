@@ -35,8 +35,9 @@ from filmwright.direction.film.outputs import Output
 from filmwright.spec.cut import Cut
 from filmwright.spec.errors import BadRequest, Cancelled, FilmwrightError, MediaError
 from filmwright.spec.events import Event, Progress, Started, Warned
+from filmwright.spec.request import Request
 
-__all__ = ["Built", "build", "wanted"]
+__all__ = ["Built", "build", "needs_as", "wanted"]
 
 PAUSE = 0.2  # seconds between looks at what other builds make
 
@@ -77,6 +78,14 @@ def wanted(film: OpenFilm, only: str | None = None, *, all_takes: bool = False) 
         for draft in film.drafts
         if (draft.shot == only and (draft.wanted or all_takes)) or (draft.shot in needed and draft.selected)
     )
+
+
+def needs_as(request: Request) -> tuple[Request, tuple[str, ...]]:
+    """What all requests share that need the same memory and time: without words, seed and pictures; and the kinds of
+    its controls.
+    """
+    alike = request.model_copy(update={"prompt": "", "negative": "", "seed": 0, "controls": ()})
+    return alike, tuple(control.kind for control in request.controls)
 
 
 def build(
@@ -234,14 +243,15 @@ class _Build:
         seen = set()
         for draft in pending:
             request = draft.request
-            shape = (request.model, request.width, request.height, request.num_frames)
-            if shape in seen:
+            if (alike := needs_as(request)) in seen:
                 continue
-            seen.add(shape)
+            seen.add(alike)
             try:
-                plan_for(request, device=self.device, budget=self.memory)
+                plan = plan_for(request, device=self.device, budget=self.memory)
             except FilmwrightError as error:
                 raise type(error)(f"shot {draft.shot}: {error}") from error
+            if plan.seconds is not None:
+                self.clock.expect(work_of_request(request), plan.seconds)
 
     def _render(self, takes: dict[str, Take], pending: list[Draft]) -> None:
         """All takes that are not there, each as soon as what it starts from is."""

@@ -16,8 +16,8 @@ __all__ = ["BuildClock", "Work", "work_of_cut", "work_of_post", "work_of_request
 
 SHARES = {"load": (0.0, 0.0), "encode": (0.0, 0.02), "denoise": (0.02, 0.85), "decode": (0.85, 1.0)}
 """Which part of a take each stage is, roughly: a bar needs no better."""
-GUESS = 2e-6  # seconds a unit, where nothing was ever made: only weighs results against each other
-CUT_GUESS = 1e-7
+GUESS = 2e-6  # seconds a unit of a take, where nothing is known: only weighs results against each other
+QUICK_GUESS = {"cut": 1e-7, "post": 4e-7}  # of what is short beside the takes: good enough for the time left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,13 @@ class BuildClock:
         self.works = dict(works)
         self.store, self.tell = store, tell
         self.paces = store.read_paces()
+        self.planned: dict[str, float] = {}
         self.done: set[str] = set()
         self.began = time.monotonic()
+
+    def expect(self, work: Work, seconds: float) -> None:
+        """What a plan says of a work: counts until something of its pace was seen."""
+        self.planned.setdefault(work.pace, seconds / work.units)
 
     def start(self, name: str) -> None:
         """This result is being made."""
@@ -65,20 +70,15 @@ class BuildClock:
         low, high = SHARES.get(stage, (0.0, 1.0))
         share = low + (high - low) * done / max(total, 1)
         work = self.works.get(name)
-        paces = dict(self.paces)
-        if work is not None and work.pace not in paces and share > 0.05:
+        paces = {**self.planned, **self.paces}
+        if work is not None and work.pace not in self.paces and share > 0.05:
             paces[work.pace] = (time.monotonic() - self.began) / (share * work.units)
-        weight = {
-            key: w.units * paces.get(w.pace, CUT_GUESS if w.pace.startswith("cut") else GUESS)
-            for key, w in self.works.items()
-        }
+        weight = {key: w.units * paces.get(w.pace, _quick(w.pace) or GUESS) for key, w in self.works.items()}
         total_work = sum(weight.values()) or 1.0
         over = sum(weight[key] for key in self.done if key in weight)
         over += share * weight.get(name, 0.0)
         known = all(
-            w.pace in paces or w.pace.startswith("cut")
-            for key, w in self.works.items()
-            if key not in self.done
+            w.pace in paces or _quick(w.pace) for key, w in self.works.items() if key not in self.done
         )
         self.tell(
             BuildProgress(
@@ -96,3 +96,8 @@ class BuildClock:
         if work is not None and working and work.units:
             self.paces[work.pace] = working / work.units
             self.store.write_pace(work.pace, self.paces[work.pace])
+
+
+def _quick(pace: str) -> float | None:
+    """The guess for a cut or a stage of post; None for a model."""
+    return next((guess for kind, guess in QUICK_GUESS.items() if pace.startswith(kind)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from filmwright.direction.build.builder import wanted
+from filmwright.direction.build.builder import needs_as, wanted
 from filmwright.direction.build.clock import work_of_request
 from filmwright.direction.build.graph import Take, name_of, takes_of
 from filmwright.direction.build.status import State, states
@@ -13,6 +13,7 @@ from filmwright.direction.build.store import Store
 from filmwright.direction.film.opened import OpenFilm
 from filmwright.spec.errors import FilmwrightError
 from filmwright.spec.plan import Plan
+from filmwright.spec.request import Request
 
 __all__ = ["Forecast", "forecast", "to_make"]
 
@@ -59,25 +60,16 @@ def forecast(
 
     place = pick_device(device)
     paces = store.read_paces()
-    plans: dict[tuple[object, ...], Plan] = {}
+    plans: dict[tuple[Request, tuple[str, ...]], Plan] = {}
     rows = []
     for draft in pending:
         request = takes[name_of(draft)].request or draft.request
-        shape = (
-            request.model,
-            request.width,
-            request.height,
-            request.num_frames,
-            request.steps,
-            request.guidance,
-            request.loras,
-            tuple(control.kind for control in request.controls),
-        )
+        alike = needs_as(request)
         try:
-            plan = plans.get(shape) or plan_for(request, device=place, budget=memory)
+            plan = plans.get(alike) or plan_for(request, device=place, budget=memory)
         except FilmwrightError as error:
             raise type(error)(f"shot {draft.shot}: {error}") from error
-        plans[shape] = plan
+        plans[alike] = plan
         work = work_of_request(request)
         pace = paces.get(work.pace)
         rows.append(

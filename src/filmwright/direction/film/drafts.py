@@ -45,7 +45,8 @@ LOOK_PARTS = ("setting", "light", "camera", "lens", "mood")
 BLAMED = (
     "controls", "model", "size", "fps", "seconds", "frames", "steps", "guidance", "sampler", "shift",
     "guidance_low", "negative", "camera",
-    "image", "last_image", "loras", "cache", "prompt", "brief",
+    "image", "last_image", "loras", "merge_lora", "quantize", "attention", "compile", "cuda_graphs", "cache",
+    "guidance_down_to", "prompt", "brief",
 )  # fmt: skip
 
 
@@ -254,7 +255,13 @@ def _request(
         last_image=last,
         camera=camera,
         loras=None if loras is None else [_lora(folder, text) for text in loras],
+        merge_lora=setting("merge_lora"),
+        quantize=setting("quantize"),
+        attention=setting("attention"),
+        compile=setting("compile"),
+        cuda_graphs=setting("cuda_graphs"),
         cache=setting("cache"),
+        guidance_down_to=setting("guidance_down_to"),
         controls=controls_of(shot, folder),
     )
     controls = [_as_told(control, shot.camera) for control in request.controls]

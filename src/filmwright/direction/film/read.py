@@ -29,7 +29,7 @@ MAX_BYTES = 2_000_000
 STANDARD = "tag:yaml.org,2002:"
 MAX_NODES = 100_000  # an alias of an alias of an alias grows beyond all bounds
 Loc = tuple[str | int, ...]
-NUMBERS = {"int", "float", "constrained-int"}
+NUMBERS = {"int", "float", "constrained-int", "constrained-float"}
 """The names that the types give numbers among alternatives."""
 UNIONS = {"Camera", "Continues", "PostWords"}
 """Types that stand for a mapping where a name alone would do."""
@@ -37,6 +37,7 @@ PATTERNS = {
     "^\\s*\\d": "write a frame, such as 24, or seconds, such as 1.5s",
     "^[a-z0-9]": "a name has small letters, digits, - and _, at most 40",
     "^\\d": "write it as width x height, such as 256x160",
+    "^tea:": "write a change from 0 to 1, such as 0.1, or tea:0.1 for TeaCache",
     "^#": "write it as #rrggbb, such as #ffffff",
 }
 
