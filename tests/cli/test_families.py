@@ -145,6 +145,36 @@ def test_from_a_folder_to_a_file_as_the_pipeline_itself(
     )  # LTX's VAE runs in bf16, in which theirs rounds once more
 
 
+def test_a_lora_is_part_of_what_a_clip_is_made_from(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    style, other = tmp_path / "style.safetensors", tmp_path / "other.safetensors"
+    stem = "diffusion_model.transformer_blocks.0.attn1.to_q"
+    pair = {f"{stem}.lora_A.weight": torch.randn(4, 16), f"{stem}.lora_B.weight": torch.randn(16, 4)}
+    save_file(pair, style)
+    save_file(
+        pair | {"diffusion_model.transformer_blocks.9.attn1.to_q.lora_A.weight": torch.ones(4, 16)}, other
+    )
+
+    def made(name: str, *more: str) -> dict[str, Any]:
+        clip = tmp_path / f"{name}.mp4"
+        assert run(["generate", *more, "-o", str(clip)]) == 0, capsys.readouterr()
+        return dict(json.loads(clip.with_suffix(".json").read_text()))
+
+    words = words_for("ltx-video", shop, pictured=False)
+    plain, styled = made("plain", *words), made("styled", *words, "--lora", f"{style}=2")
+    again = made("again", "--from", str(tmp_path / "styled.json"))
+    assert plain["frames_digest"] != styled["frames_digest"] == again["frames_digest"]
+    assert [(Path(x["path"]).name, x["weight"]) for x in styled["request"]["loras"]] == [
+        ("style.safetensors", 2)
+    ]
+    capsys.readouterr()
+    assert run(["generate", *words, "--lora", str(other), "-o", str(tmp_path / "no.mp4")]) == 2
+    told = capsys.readouterr().err
+    assert "1 of 3 keys match no layer: diffusion_model.transformer_blocks.9.attn1.to_q" in told
+    assert not (tmp_path / "no.mp4").exists()
+
+
 def heard(clip: Path) -> tuple[str, int, float, NDArray[np.float32]]:
     """Codec, rate, seconds and samples [2, n] of a file's sound."""
     with av.open(str(clip)) as container:
@@ -314,7 +344,9 @@ def test_what_a_model_cannot_do_is_refused_before_anything_is_loaded(
     assert "ltx-video" in told
     assert "hunyuanvideo-1.5-480p" not in told
     assert "takes no camera" in said("hunyuanvideo", "x", "--camera", "push-in")
-    assert "takes no LoRA: the models of the Wan family do" in said("ltx-2", "x", "--lora", str(lora))
+    assert "takes no LoRA: all models but pocket and svd do" in said(
+        "svd", "--image", picture, "--lora", str(lora)
+    )
     assert "takes no --cache: the models of the Wan family do" in said("ltx-video", "x", "--cache", "0.1")
     assert "the Wan family in several" in said("ltx-video", "x", "--gpus", "2")
     assert "there is euler" in said("mochi-1", "x", "--sampler", "unipc")

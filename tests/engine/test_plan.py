@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from filmwright.engine import rates
 from filmwright.engine.build_request import build_request
@@ -251,7 +252,7 @@ from filmwright.engine.generate import generate_file
 from filmwright.engine.plan import plan_for
 model, mode, compiled, nets = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "compiled", sys.argv[4]
 request = build_request("a red ball", model="wan2.1-t2v-1.3b", size=(64, 64), num_frames=9, steps=2, seed=1,
-                        quantize=mode, compile=compiled)
+                        quantize=mode, compile=compiled, loras=sys.argv[5:])
 budget = 10**12
 while (plan := plan_for(request, weights=model, budget=budget)).strategy.nets != nets:
     budget = plan.peak  # less than this strategy needs with its margin
@@ -287,6 +288,27 @@ def test_a_process_that_goes_on_takes_what_its_plan_says(
 
         compare(run)
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_loras_count(model: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+    """Those in fp32 take more while they are read than the small clip's work does."""
+    sizes = {"attn1.to_q": (1024, 1024), "attn2.to_out.0": (1024, 1024), "ffn.net.0.proj": (1024, 4096)}
+    file = {
+        f"transformer.blocks.{block}.{layer}.lora_{part}.weight": torch.zeros(shape, dtype=dtype)
+        for block in range(8)
+        for layer, (ins, outs) in sizes.items()
+        for part, shape in (("A", (512, ins)), ("B", (outs, 512)))
+    }
+    save_file(file, tmp_path / "style.safetensors")
+
+    def run() -> tuple[dict[str, Any], dict[str, int]]:
+        words = [sys.executable, "-c", ONE, str(model), "none", "plain", "held", "style.safetensors"]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout)["plan"], memory(tmp_path / "a.json")
+
+    compare(run)
 
 
 def test_eight_bits_are_named_where_they_would_fit(model: Path) -> None:

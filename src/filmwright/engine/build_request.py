@@ -67,6 +67,7 @@ Value = TypeVar("Value")
 DEFAULT_MODEL = "pocket"
 MAX_PROMPT_LETTERS = 1000
 MAX_LORA_WEIGHT = 10
+WITHOUT_LORA = ("pocket", "svd")  # families
 NO_CACHE: tuple[float, CacheBy] = (0.0, "first-block")
 SEED_BITS = 31  # of a seed drawn for the user: short enough to be typed again
 
@@ -397,8 +398,8 @@ def _check_gate(request: Request, card: ModelCard) -> None:
 
 
 def _check_loras(request: Request, card: ModelCard) -> None:
-    if request.loras and card.family != "wan":
-        raise BadRequest(f"model {card.name!r} takes no LoRA: the models of the Wan family do")
+    if request.loras and card.family in WITHOUT_LORA:
+        raise BadRequest(f"model {card.name!r} takes no LoRA: all models but pocket and svd do")
     for lora in request.loras:
         if lora.expert != "both" and card.boundary is None:
             raise BadRequest(

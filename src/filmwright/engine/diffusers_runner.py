@@ -27,6 +27,7 @@ from filmwright.diffusion.samplers import OnStep
 from filmwright.engine.check_sampling import shift_of
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.families import FAMILIES, as_pixels
+from filmwright.engine.families_loras import adapted
 from filmwright.engine.families_tiles import as_weights, both_ways, decoded, nearness, say_tiles
 from filmwright.engine.journal import Latents
 from filmwright.engine.stream import StreamedBlocks
@@ -100,6 +101,8 @@ class DiffusersRunner:
             nets = {name: self._net(name, stack) for name in wanted}
             pipe = build_pipeline(folder, self.card, request, nets, folder.device, on_step)
             net = nets[folder.denoiser]
+            if request.loras:
+                stack.callback(adapted(net, request.loras, folder.device, folder.dtype))
             stack.enter_context(as_method(net, "forward", self._answered(net.forward, through)))
             return call_pipeline(pipe, self.card, request, prepared)
 

@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -30,6 +30,8 @@ from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
 from filmwright.weights.card import load_card
+from filmwright.weights.places import places
+from filmwright.weights.tensor_file import tensor_places
 
 if TYPE_CHECKING:
     from filmwright.engine.families_needs import FamilyNeeds
@@ -59,6 +61,19 @@ POCKET_DECODE = 79  # bytes a pixel of a chunk
 STRATEGIES = (Strategy(nets="held"), Strategy(nets="staged"), Strategy(nets="streamed"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _More:
+    """What a run has in memory beside nets and their work."""
+
+    frames: int  # bytes, while it decodes
+    loras: int  # numbers, beside the denoiser
+    reading: int  # bytes of the LoRAs' files, which are in memory before it works
+
+    def denoising(self, work: int, dtype: torch.dtype) -> int:
+        """Bytes beside the weights while a denoiser that runs in `dtype` computes with `work` bytes."""
+        return self.loras * dtype.itemsize + max(work, self.reading)
+
+
 def plan_for(
     request: Request,
     *,
@@ -82,17 +97,18 @@ def plan_for(
         WeightsError: the model's files are missing or damaged.
     """
     free = available(device) if budget is None else budget
-    video = _video_bytes(request, device, hold=hold_frames)
+    loras, files_of_loras = _loras(request, device, weights)
+    more = _More(frames=_video_bytes(request, device, hold=hold_frames), loras=loras, reading=files_of_loras)
     base = _Base(device, elsewhere=elsewhere)
     files: WanFolder | WanSketch | None = None
     family = load_card(request.model).family
     if family == "wan":
         files = _wan_files(request.model, device, weights, as_published=as_published)
-        plans = _wan_plans(request, files, base, free, video, request.quantize)
+        plans = _wan_plans(request, files, base, free, more, request.quantize)
     elif family != "pocket":
-        plans = _family_plans(request, device, weights, free, video, as_published=as_published)
+        plans = _family_plans(request, device, weights, free, more, as_published=as_published)
     else:
-        plans = [_pocket_plan(request, device, weights, base, free, video)]
+        plans = [_pocket_plan(request, device, weights, base, free, more)]
     if lone and len(plans) > 1:
         plans = [plan for plan in plans if plan.strategy.nets != "held"]
     for index, plan in enumerate(plans):
@@ -100,7 +116,7 @@ def plan_for(
             others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
             fits = f"{plan.strategy.said}: {say_bytes(plan.peak)} of {say_bytes(free)}"
             if files is not None and request.quantize != "none":
-                exact = _first_that_fits(_wan_plans(request, files, base, free, video, "none"), free)
+                exact = _first_that_fits(_wan_plans(request, files, base, free, more, "none"), free)
                 plan = replace(plan, strategy=replace(plan.strategy, exact=exact))
             return replace(plan, why="; ".join([fits, *others]))
     least = min(plans, key=lambda plan: plan.peak)
@@ -115,7 +131,7 @@ def plan_for(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
         f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
         f"allow --memory {enough.replace(' ', '')}, or make it smaller or shorter"
-        + _lighter(request, files, base, free, video)
+        + _lighter(request, files, base, free, more)
     )
 
 
@@ -124,19 +140,18 @@ def _first_that_fits(plans: list[Plan], free: int) -> Literal["held", "staged", 
 
 
 def _lighter(
-    request: Request, files: WanFolder | WanSketch | None, base: _Base, free: int, video: int
+    request: Request, files: WanFolder | WanSketch | None, base: _Base, free: int, more: _More
 ) -> str:
     """What else would do, where eight bits would."""
     if files is None or request.quantize != "none":
         return ""
     light = request.model_copy(update={"quantize": "int8"})
-    fits = _first_that_fits(_wan_plans(light, files, base, free, video, "int8"), free)
+    fits = _first_that_fits(_wan_plans(light, files, base, free, more, "int8"), free)
     return "" if fits is None else "; with --quantize int8 it would fit as it is"
 
 
 def _wan_files(model: str, device: str, weights: Path | None, *, as_published: bool) -> WanFolder | WanSketch:
     from filmwright.engine.wan_runner import wan_dtypes, wan_files
-    from filmwright.weights.places import places
     from filmwright.weights.wan_sketch import WanSketch
 
     if as_published and weights is None and model not in places():
@@ -145,7 +160,7 @@ def _wan_files(model: str, device: str, weights: Path | None, *, as_published: b
 
 
 def _wan_plans(
-    request: Request, files: WanFolder | WanSketch, before: _Base, free: int, video: int, mode: str
+    request: Request, files: WanFolder | WanSketch, before: _Base, free: int, more: _More, mode: str
 ) -> list[Plan]:
     """With each strategy; weights in `mode`, the work that of the request: eight bits take a little more of it."""
     with before.working():
@@ -153,7 +168,7 @@ def _wan_plans(
     base = before.bytes
     rates = rates_of(files.device, files.dtype, files.vae_dtype, anew=before.elsewhere)
     return [
-        _wan_plan(request, files, works, base, rates, strategy, free, video, mode) for strategy in STRATEGIES
+        _wan_plan(request, files, works, base, rates, strategy, free, more, mode) for strategy in STRATEGIES
     ]
 
 
@@ -165,7 +180,7 @@ def _wan_plan(
     rates: tuple[float, float],
     strategy: Strategy,
     free: int,
-    video: int,
+    more: _More,
     mode: str,
 ) -> Plan:
     device = folder.device
@@ -182,18 +197,19 @@ def _wan_plan(
         layers = folder.configs[0].layers
         one += (2 - layers) * sizes["block"] + READING
         strategy = with_host(strategy, device, layers * sizes["block"])
-    decode = works["decode"].bytes + video
+    denoise = more.denoising(works["denoise"].bytes, folder.dtype)
+    decode = works["decode"].bytes + more.frames
     if strategy.nets == "held":
         held = sizes["text"] + (sizes["encoder"] + sizes.get("eye", 0) if pictured else 0)
         peaks = (
             base + held + max(v - sizes.get(k, 0) for k, v in encode.items()),
-            base + held + denoisers + works["denoise"].bytes,
+            base + held + denoisers + denoise,
             base + held + denoisers + sizes["decoder"] + decode,
         )
     else:
         peaks = (
             base + max(encode.values()),
-            base + one + works["denoise"].bytes,
+            base + one + denoise,
             base + sizes["decoder"] + decode,
         )
     if request.cuda_graphs:  # one keeps what its pass takes while the exact pass of another takes as much
@@ -210,23 +226,23 @@ def _wan_plan(
 
 
 def _family_plans(
-    request: Request, device: str, weights: Path | None, free: int, video: int, *, as_published: bool
+    request: Request, device: str, weights: Path | None, free: int, more: _More, *, as_published: bool
 ) -> list[Plan]:
     """With each strategy; where none fits, with those again that decode in tiles, which are not exact."""
     from filmwright.engine.families_plan import family_needs, tile_needs
 
     needs = family_needs(request, device, weights, as_published=as_published)
-    plans = [_family_plan(request, needs, device, strategy, free, video) for strategy in STRATEGIES]
+    plans = [_family_plan(request, needs, device, strategy, free, more) for strategy in STRATEGIES]
     if all(plan.peak * MARGIN > free for plan in plans):
         tiles = tile_needs(request, device, weights, as_published=as_published)
         small = replace(needs, decode=tiles.decode)
         for strategy in STRATEGIES:
             tiled = replace(strategy, tiles=True)
-            plan = _family_plan(request, small, device, tiled, free, video)
+            plan = _family_plan(request, small, device, tiled, free, more)
             for count, most in tiles.proofs.items():  # as many as fit
                 both = replace(tiles.decode, bytes=max(tiles.decode.bytes, most))
                 proved = replace(tiled, proof=count)
-                checked = _family_plan(request, replace(small, decode=both), device, proved, free, video)
+                checked = _family_plan(request, replace(small, decode=both), device, proved, free, more)
                 if checked.peak * MARGIN <= free:
                     plan = checked
                     break
@@ -235,7 +251,7 @@ def _family_plans(
 
 
 def _family_plan(
-    request: Request, needs: FamilyNeeds, device: str, strategy: Strategy, free: int, video: int
+    request: Request, needs: FamilyNeeds, device: str, strategy: Strategy, free: int, more: _More
 ) -> Plan:
     """A net is read tensor by tensor, or while the file it comes from is in the host's memory too; after that a phase
     computes.
@@ -255,9 +271,11 @@ def _family_plan(
             new = needs.loading.get(name, READING) if device == "cpu" and name not in held else 0
             held[name] = sizes.get(name, phase.nets[name])
             highest = max(highest, sum(held.values()) + new)
-        more = video if phase is needs.decode else 0
+        work = phase.bytes + (more.frames if phase is needs.decode else 0)
+        if phase is needs.denoise:
+            work = more.denoising(work, needs.dtype)
         reading = READING if device == "cpu" and sizes.keys() & phase.nets.keys() else 0
-        peaks.append(max(highest, sum(held.values()) + phase.bytes + reading + more))
+        peaks.append(max(highest, sum(held.values()) + work + reading))
         seconds.append(Work(products=phase.products, convolutions=phase.convolutions).seconds(rates))
     streamed = max((needs.denoise.nets.get(name, 0) for name in sizes), default=0)
     strategy = with_host(strategy, device, streamed)
@@ -266,7 +284,7 @@ def _family_plan(
 
 
 def _pocket_plan(
-    request: Request, device: str, weights: Path | None, before: _Base, free: int, video: int
+    request: Request, device: str, weights: Path | None, before: _Base, free: int, more: _More
 ) -> Plan:
     """The pocket model is small: its needs are lines through what a trace found, so that no run waits for one.
 
@@ -297,7 +315,7 @@ def _pocket_plan(
     peaks = (
         base,
         base + wide * (POCKET_DENOISE[0] + POCKET_DENOISE[1] * tokens),
-        base + wide * POCKET_DECODE * pixels + video,
+        base + wide * POCKET_DECODE * pixels + more.frames,
     )
     return _plan(request, device, dtype, STRATEGIES[0], peaks, (seconds[0], seconds[1], seconds[2]), free)
 
@@ -328,6 +346,21 @@ def _plan(
         phases=phases,
         budget=free,
     )
+
+
+def _loras(request: Request, device: str, weights: Path | None) -> tuple[int, int]:
+    """Numbers in the LoRAs that are computed beside a denoiser, the model's own among them; and bytes of their files,
+    nothing on a GPU, whose host reads them.
+    """
+    place = places().get(request.model) if weights is None else None
+    asked = [(lora.expert, lora.path) for lora in (place.loras if place else ())]
+    asked += [(lora.expert, Path(lora.path)) for lora in request.loras]
+    if request.merge_lora or not asked:
+        return 0, 0
+    found = [(expert, list(tensor_places([path]).values())) for expert, path in asked]
+    experts = [[t for expert, ts in found if expert in ("both", one) for t in ts] for one in ("high", "low")]
+    numbers = max(sum(tensor.count for tensor in tensors) for tensors in experts)
+    return numbers, max(sum(t.bytes for t in ts) for ts in experts) if device == "cpu" else 0
 
 
 def _video_bytes(request: Request, device: str, *, hold: bool) -> int:

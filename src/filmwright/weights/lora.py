@@ -3,7 +3,7 @@
 Layouts, told apart by their keys:
     PEFT and diffusers   transformer.blocks.0.attn1.to_q.lora_A.weight, lora_B
     ComfyUI              diffusion_model.blocks.0.self_attn.q.lora_down.weight, lora_up, alpha; diff, diff_b
-    kohya                lora_unet_blocks_0_self_attn_q.lora_down.weight, lora_up, alpha
+    kohya                lora_unet_blocks_0_self_attn_q.lora_down.weight, lora_up, alpha; lora_transformer_ too
 
 Every key must find its place in the net: one that matches nothing is an error that lists it.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from filmwright.models.quantized import QuantizedLinear
 from filmwright.spec.compositions import Composition, refusal
 from filmwright.spec.errors import WeightsError, listed
 
-__all__ = ["Adaptation", "Lora", "adapt", "merge", "read_lora"]
+__all__ = ["PART", "Adaptation", "Lora", "adapt", "layers_of", "merge", "plain_stem", "read_lora"]
 
 Rename = Callable[[str], str | None]
 """A foreign layout's parameter name -> the net's own, or None."""
@@ -29,9 +30,11 @@ Rename = Callable[[str], str | None]
 _PREFIX = re.compile(
     r"^(?:base_model\.model\.)?(?:transformer\.|diffusion_model\.|model\.diffusion_model\.)?"
 )
-_PART = re.compile(
+PART = re.compile(
     r"(?:\.lora)?\.?(lora_A|lora_B|lora_down|lora_up|diff_b|diff|alpha)(?:\.default)?(?:\.weight)?$"
 )
+"""What a tensor is to its layer, at the end of its key."""
+_KOHYA = re.compile(r"^lora_(?:unet|transformer)_")
 _KINDS = {"lora_A": "down", "lora_down": "down", "lora_B": "up", "lora_up": "up"}
 
 
@@ -78,12 +81,12 @@ def read_lora(name: str, tensors: Mapping[str, Tensor], net: nn.Module, rename: 
     Raises:
         WeightsError: keys that match no layer, half of a pair, or shapes that do not fit; it lists them.
     """
-    layers = {k: m for k, m in net.named_modules() if isinstance(getattr(m, "weight", None), Tensor)}
+    layers = layers_of(net)
     flat = {k.replace(".", "_"): k for k in layers}
     parts: dict[str, dict[str, Tensor]] = {}
     unknown = []
     for key, tensor in tensors.items():
-        found = _PART.search(key)
+        found = PART.search(key)
         target = _target(key[: found.start()], layers, flat, rename) if found else None
         if found is None or target is None:
             unknown.append(key)
@@ -99,12 +102,23 @@ def read_lora(name: str, tensors: Mapping[str, Tensor], net: nn.Module, rename: 
     return Lora(name=name, layers={k: _adaptation(p) for k, p in parts.items()})
 
 
+def layers_of(net: nn.Module) -> dict[str, Any]:
+    """Layers that have weights, by their names."""
+    return {k: m for k, m in net.named_modules() if isinstance(getattr(m, "weight", None), Tensor)}
+
+
+def plain_stem(stem: str, flat: Mapping[str, str]) -> str:
+    """A layer's name as a file has it, without what layouts put before it; `flat` has names by their kohya form."""
+    if _KOHYA.match(stem):
+        name = _KOHYA.sub("", stem, count=1)
+        return flat.get(name, name)
+    return _PREFIX.sub("", stem, count=1)
+
+
 def _target(
     stem: str, layers: Mapping[str, nn.Module], flat: Mapping[str, str], rename: Rename
 ) -> str | None:
-    if stem.startswith("lora_unet_"):
-        return flat.get(stem.removeprefix("lora_unet_"))
-    plain = _PREFIX.sub("", stem, count=1)
+    plain = plain_stem(stem, flat)
     if plain in layers:
         return plain
     mine = rename(f"{plain}.weight")
