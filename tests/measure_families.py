@@ -1,6 +1,6 @@
 """What runs of small models of each family were predicted to need and what they took, as a line of JSON each.
 
-    python tests/measure_families.py FOLDER ltx-video:held ltx-video:staged ...
+    python tests/measure_families.py FOLDER ltx-video:held ltx-video:staged ltx-video:held:int8 ...
 
 Each family runs in a child of one warm process, so that none is measured with what another has left.
 """
@@ -43,14 +43,14 @@ SIZES = {  # name, or name and strategy -> sizes of the denoiser and of the VAE,
 }  # fmt: skip
 
 
-def measure(name: str, folder: Path, picture: Path, strategy: str) -> dict[str, object]:
+def measure(name: str, folder: Path, picture: Path, strategy: str, mode: str) -> dict[str, object]:
     transformer, vae, width, height, frames = SIZES.get(f"{name}:{strategy}") or SIZES[name]
     card = load_card(name)
     model = save_family(name, folder, transformer=transformer, vae=vae)
     request = build_request(
         "a red ball rolls" if card.takes_words else None,
         model=name, size=(width, height), num_frames=frames, steps=2, seed=1,
-        image=picture if card.pictures == "first" else None,
+        image=picture if card.pictures == "first" else None, quantize=mode,
     )  # fmt: skip
     give_back()
     budget = None
@@ -95,14 +95,14 @@ def main() -> None:
     import filmwright.engine.plan as plan_module
 
     for what in sys.argv[2:]:
-        name, strategy = what.split(":")
+        name, strategy, mode = [*what.split(":"), "none"][:3]
         if child := os.fork():
             _, status = os.waitpid(child, 0)
             if status:
                 sys.exit(f"{what} failed")
         else:
             plan_module._base_of_families.cache_clear()
-            sys.stdout.write(json.dumps(measure(name, folder / what, picture, strategy)) + "\n")
+            sys.stdout.write(json.dumps(measure(name, folder / what, picture, strategy, mode)) + "\n")
             sys.stdout.flush()
             os._exit(0)
 

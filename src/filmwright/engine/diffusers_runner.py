@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,8 +28,11 @@ from filmwright.engine.check_sampling import shift_of
 from filmwright.engine.devices import fast_dtype
 from filmwright.engine.families import FAMILIES, as_pixels
 from filmwright.engine.families_loras import adapted
+from filmwright.engine.families_proofs import prove_net
 from filmwright.engine.families_tiles import as_weights, both_ways, decoded, nearness, say_tiles
 from filmwright.engine.journal import Latents
+from filmwright.engine.memory import give_back
+from filmwright.engine.proofs import exact_instead
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.media.image import load_image
 from filmwright.spec.clip import Sound
@@ -72,8 +75,11 @@ class DiffusersRunner:
         self.card, self.folder, self.hashes = card, folder, hashes
         self.family = FAMILIES[card.family]
         self.strategy = strategy or Strategy()
-        self.proofs: dict[str, dict[str, float]] = {}  # nothing here is inexact but frames in tiles
+        self.proofs: dict[str, dict[str, float]] = {}
         self._held: dict[str, nn.Module] = {}
+        self._light = folder  # with the weights that a request asks for
+        # nets that are not in eight bits after all, and how they fit
+        self._exact: dict[str, Literal["held", "staged", "streamed"]] = {}
 
     def findings(self, request: Request) -> Sequence[Finding]:  # noqa: ARG002
         """Nothing of the words, these models were trained on everybody's; but that frames will not be exact."""
@@ -82,10 +88,49 @@ class DiffusersRunner:
     def prepare(self, request: Request) -> dict[str, Any]:
         """The words as arguments of the pipeline's call; a picture is looked at when the denoising begins."""
         self.proofs = {}
+        self._exact.clear()
+        if self._light is not (light := self.folder.in_mode(request.quantize)):
+            self._held.clear()
+            self._light = light
+        for name in self.family.readers:
+            self._prove(name, "the text encoder", partial(self._read_with, request, name))
         with quiet(), ExitStack() as stack:
             nets = {name: self._net(name, stack) for name in self.family.readers}
             pipe = build_pipeline(self.folder, self.card, request, nets, self.folder.device)
             return self.family.encode(pipe, request, self.folder.device)
+
+    def _read_with(self, request: Request, name: str, net: nn.Module) -> None:
+        """Goes as far as `net`, which reads the words first."""
+        with quiet():
+            pipe = build_pipeline(self.folder, self.card, request, {name: net}, self.folder.device)
+            self.family.encode(pipe, request, self.folder.device)
+
+    def _denoise_with(self, request: Request, prepared: dict[str, Any], net: nn.Module) -> None:
+        """Goes as far as `net`, the denoiser."""
+        with ExitStack() as stack:
+            nets = {name: self._net(name, stack) for name in self._beside(request)} | {
+                self.folder.denoiser: net
+            }
+            pipe = build_pipeline(self.folder, self.card, request, nets, self.folder.device)
+            call_pipeline(pipe, self.card, request, prepared)
+
+    def _beside(self, request: Request) -> tuple[str, ...]:
+        """The nets that a denoiser needs beside it."""
+        return (*self.family.beside, *(self.family.lookers if request.controls else ()))
+
+    def _prove(self, name: str, said: str, run: Callable[[nn.Module], object]) -> None:
+        """Sees whether a net may be in eight bits, where that is asked for.
+
+        Raises:
+            DoesNotFit: it may not, and the exact one does not fit.
+        """
+        if (mode := self._light.mode_of(name)) == "none" or not self.folder.streams(name):
+            return
+        proof = prove_net(self.folder, name, self._light.quantize, run)
+        self.proofs[f"{mode} of {said}"] = proof
+        give_back(self.folder.device)
+        if proof["dropped"]:
+            self._exact[name] = exact_instead(self.strategy, said, proof["difference"])
 
     def denoise(
         self,
@@ -96,9 +141,9 @@ class DiffusersRunner:
     ) -> Latents:
         """What decoding starts from, scaled and shifted as the VAEs take it."""
         folder = self.folder
-        wanted = (folder.denoiser, *self.family.beside, *(self.family.lookers if request.controls else ()))
+        self._prove(folder.denoiser, "the denoiser", partial(self._denoise_with, request, prepared))
         with ExitStack() as stack:
-            nets = {name: self._net(name, stack) for name in wanted}
+            nets = {name: self._net(name, stack) for name in (folder.denoiser, *self._beside(request))}
             pipe = build_pipeline(folder, self.card, request, nets, folder.device, on_step)
             net = nets[folder.denoiser]
             if request.loras:
@@ -132,16 +177,20 @@ class DiffusersRunner:
 
         A net whose blocks are streamed computes until `stack` closes.
         """
-        if stack is not None and self.strategy.nets == "streamed" and self.folder.streams(name):
-            net, blocks = self.folder.outside(name)
-            keep = self.strategy.host if name == self.folder.denoiser else 0
-            stream = StreamedBlocks(blocks, partial(self.folder.block, name), self.folder.device, keep)
+        folder, nets = self._light, self.strategy.nets
+        if name in self._exact:
+            folder, nets = self.folder, self._exact[name]
+        if stack is not None and nets == "streamed" and folder.streams(name):
+            net, blocks = folder.outside(name)
+            keep = self.strategy.host if name == folder.denoiser else 0
+            stream = StreamedBlocks(blocks, partial(folder.block, name), folder.device, keep)
             stream.hook()
             stack.callback(stream.close)
             return net
-        net = self._held[name] if name in self._held else self.folder.net(name)
-        if self.strategy.nets == "held":
-            self._held[name] = net
+        key = f"{name} {folder.quantize}"
+        net = self._held[key] if key in self._held else folder.net(name)
+        if nets == "held":
+            self._held[key] = net
         return net
 
     def sound(self, latents: Latents) -> Sound | None:

@@ -52,7 +52,7 @@ def family_needs(
     Raises:
         WeightsError: the model's files are missing or damaged.
     """
-    folder = _folder(request.model, device, weights, as_published=as_published)
+    folder = _folder(request.model, device, weights, as_published=as_published).in_mode(request.quantize)
     asked = request.model_copy(update={"seed": 0, "steps": STEPS})
     find = partial(_needs, folder, asked, request.steps)
     return kept_needs(folder, request, find) if isinstance(folder, DiffusersSketch) else find()
@@ -62,7 +62,7 @@ def tile_needs(
     request: Request, device: str, weights: Path | None, *, as_published: bool = False
 ) -> TileNeeds:
     """What decoding in tiles needs; see `family_needs`."""
-    folder = _folder(request.model, device, weights, as_published=as_published)
+    folder = _folder(request.model, device, weights, as_published=as_published).in_mode(request.quantize)
     latents = family_needs(request, device, weights, as_published=as_published).latents
     asked = request.model_copy(update={"seed": 0, "steps": STEPS})
     find = partial(_tile_needs, folder, asked, latents)

@@ -56,7 +56,7 @@ def _kept(
     decides = (
         what, sketch.told, sketch.device, sketch.dtype, sketch.vae_dtype, request.model, request.width, request.height,
         request.num_frames, request.fps, request.steps, request.guidance, request.sound, bool(request.controls),
-        bool(request.negative), [version(name) for name in DECIDING], written,
+        bool(request.negative), request.quantize, [version(name) for name in DECIDING], written,
     )  # fmt: skip
     path = home() / "works" / f"{what}-{hashlib.sha256(repr(decides).encode()).hexdigest()[:32]}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):

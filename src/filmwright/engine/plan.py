@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -26,6 +26,7 @@ from filmwright.engine.host_tier import with_host
 from filmwright.engine.memory import available, give_back, resident
 from filmwright.engine.rates import kept_rates, rates_of
 from filmwright.engine.wan_work import Work, wan_works
+from filmwright.spec.compositions import EXACT
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
@@ -100,23 +101,31 @@ def plan_for(
     loras, files_of_loras = _loras(request, device, weights)
     more = _More(frames=_video_bytes(request, device, hold=hold_frames), loras=loras, reading=files_of_loras)
     base = _Base(device, elsewhere=elsewhere)
-    files: WanFolder | WanSketch | None = None
     family = load_card(request.model).family
-    if family == "wan":
-        files = _wan_files(request.model, device, weights, as_published=as_published)
-        plans = _wan_plans(request, files, base, free, more, request.quantize)
-    elif family != "pocket":
-        plans = _family_plans(request, device, weights, free, more, as_published=as_published)
-    else:
-        plans = [_pocket_plan(request, device, weights, base, free, more)]
+    files = _wan_files(request.model, device, weights, as_published=as_published) if family == "wan" else None
+
+    def plans_of(request: Request) -> list[Plan]:
+        if files is not None:
+            return _wan_plans(request, files, base, free, more, request.quantize)
+        if family == "pocket":
+            return [_pocket_plan(request, device, weights, base, free, more)]
+        return _family_plans(request, device, weights, free, more, as_published=as_published)
+
+    plans = plans_of(request)
     if lone and len(plans) > 1:
         plans = [plan for plan in plans if plan.strategy.nets != "held"]
     for index, plan in enumerate(plans):
         if plan.peak * MARGIN <= free:
             others = [f"{p.strategy.said} would need {say_bytes(p.peak)}" for p in plans[:index]]
             fits = f"{plan.strategy.said}: {say_bytes(plan.peak)} of {say_bytes(free)}"
-            if files is not None and request.quantize != "none":
-                exact = _first_that_fits(_wan_plans(request, files, base, free, more, "none"), free)
+            if request.quantize != "none":
+                # of Wan the work is the request's, which the exact nets do with less
+                exact_plans = (
+                    _wan_plans(request, files, base, free, more, "none")
+                    if files is not None
+                    else plans_of(request.model_copy(update={"quantize": "none"}))
+                )
+                exact = _first_that_fits(exact_plans, free)
                 plan = replace(plan, strategy=replace(plan.strategy, exact=exact))
             return replace(plan, why="; ".join([fits, *others]))
     least = min(plans, key=lambda plan: plan.peak)
@@ -131,7 +140,7 @@ def plan_for(
         f"{request.width}x{request.height} with {request.num_frames} frames on {request.model} needs "
         f"{enough} (while it {highest.name}s, {least.strategy.said}) and {say_bytes(free)} {what}: "
         f"allow --memory {enough.replace(' ', '')}, or make it smaller or shorter"
-        + _lighter(request, files, base, free, more)
+        + _lighter(request, free, plans_of)
     )
 
 
@@ -139,14 +148,11 @@ def _first_that_fits(plans: list[Plan], free: int) -> Literal["held", "staged", 
     return next((plan.strategy.nets for plan in plans if plan.peak * MARGIN <= free), None)
 
 
-def _lighter(
-    request: Request, files: WanFolder | WanSketch | None, base: _Base, free: int, more: _More
-) -> str:
+def _lighter(request: Request, free: int, plans_of: Callable[[Request], list[Plan]]) -> str:
     """What else would do, where eight bits would."""
-    if files is None or request.quantize != "none":
+    if load_card(request.model).family in EXACT or request.quantize != "none":
         return ""
-    light = request.model_copy(update={"quantize": "int8"})
-    fits = _first_that_fits(_wan_plans(light, files, base, free, more, "int8"), free)
+    fits = _first_that_fits(plans_of(request.model_copy(update={"quantize": "int8"})), free)
     return "" if fits is None else "; with --quantize int8 it would fit as it is"
 
 
@@ -353,7 +359,10 @@ def _loras(request: Request, device: str, weights: Path | None) -> tuple[int, in
     nothing on a GPU, whose host reads them.
     """
     place = places().get(request.model) if weights is None else None
-    asked = [(lora.expert, lora.path) for lora in (place.loras if place else ())]
+    own = place.loras if place else ()
+    for lora in own:
+        lora.check()
+    asked = [(lora.expert, lora.path) for lora in own]
     asked += [(lora.expert, Path(lora.path)) for lora in request.loras]
     if request.merge_lora or not asked:
         return 0, 0

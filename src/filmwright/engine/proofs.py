@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +21,21 @@ from filmwright.engine.parallel import agree
 from filmwright.engine.sidecar import USELESS
 from filmwright.models.quantized import quantize_layers, weight_only
 from filmwright.models.wan import Attend, Context, RunBlock, WanTransformer, plainly
+from filmwright.spec.errors import DoesNotFit
+from filmwright.spec.plan import Strategy
 from filmwright.weights.wan_folder import WanFolder
 from filmwright.weights.wan_text import WanTextFiles
 
 __all__ = [
     "COMPILED_TOO_FAR",
+    "SMALL",
     "TOO_FAR",
     "Proof",
     "See",
     "block_adds",
+    "entry",
+    "exact_instead",
+    "or_none",
     "prove_denoiser",
     "prove_text",
     "relative",
@@ -79,9 +86,9 @@ def prove_denoiser(
     if mode != "none":
         quantize_layers([first], mode)
         _fill(first, folder.block(index, 0, mode), folder.device)
-        near = _or_none(lambda: block_adds(first, net, see))
+        near = or_none(lambda: block_adds(first, net, see))
         name = f"{mode} of {part}"
-        found[name] = _entry(near, plain, TOO_FAR[mode])
+        found[name] = entry(near, plain, TOO_FAR[mode])
         if near is None or found[name]["dropped"]:
             mode, first = "none", folder.transformer_shell(index).blocks[0]
             _fill(first, folder.block(index, 0), folder.device)
@@ -90,11 +97,11 @@ def prove_denoiser(
     if compiled:
         net.attend = apart(attend)
         name = f"compiled blocks of {part}"
-        near = _or_none(lambda: block_adds(first, net, see, compiled_run(folder.device)))
+        near = or_none(lambda: block_adds(first, net, see, compiled_run(folder.device)))
         bound = COMPILED_TOO_FAR[folder.dtype]
         if mode.endswith("-dynamic"):
             bound = max(bound, STEPPED * TOO_FAR[mode])
-        found[name] = _entry(near, plain, bound)
+        found[name] = entry(near, plain, bound)
         compiled = not found[name]["dropped"]
     return Proof(mode=mode, compiled=compiled, found=found)
 
@@ -110,13 +117,27 @@ def prove_text(files: WanTextFiles, mode: str, length: int) -> Proof:
     plain = first(x) - x
     quantize_layers([first], mode)
     _fill(first, files.block(0, mode), files.device)
-    near = _or_none(lambda: first(x) - x)
-    entry = _entry(near, plain, TOO_FAR[mode])
+    near = or_none(lambda: first(x) - x)
+    told = entry(near, plain, TOO_FAR[mode])
     return Proof(
-        mode="none" if entry["dropped"] else mode,
+        mode="none" if told["dropped"] else mode,
         compiled=False,
-        found={f"{mode} of the text encoder": entry},
+        found={f"{mode} of the text encoder": told},
     )
+
+
+def exact_instead(strategy: Strategy, what: str, off: float) -> Literal["held", "staged", "streamed"]:
+    """How the exact nets fit in place of those of eight bits, which were `off` from them.
+
+    Raises:
+        DoesNotFit: they do not.
+    """
+    if strategy.exact is None:
+        raise DoesNotFit(
+            f"{what} in eight bits is {off:.0%} off the exact result, and the exact one does not fit: "
+            "allow more --memory, or take another --quantize"
+        )
+    return strategy.exact
 
 
 def relative(found: Tensor, exact: Tensor) -> float:
@@ -155,13 +176,13 @@ def _fill(block: nn.Module, weights: dict[str, Tensor], device: str) -> None:
     block.eval().requires_grad_(False)
 
 
-def _entry(found: Tensor | None, exact: Tensor, bound: float) -> dict[str, float]:
+def entry(found: Tensor | None, exact: Tensor, bound: float) -> dict[str, float]:
     """Of a sidecar; all processes of a clip drop what the first one drops."""
     off = USELESS if found is None else relative(found, exact)
     return {"difference": off, "dropped": float(agree(int(not off <= bound)))}
 
 
-def _or_none(compute: Callable[[], Tensor]) -> Tensor | None:
+def or_none(compute: Callable[[], Tensor]) -> Tensor | None:
     """A result, or None where the kernels for it are not there or the compiler fails."""
     try:
         return compute()

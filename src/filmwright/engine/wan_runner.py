@@ -28,7 +28,7 @@ from filmwright.engine.gate import GuidanceGate
 from filmwright.engine.graphs import GraphedPass, GraphProof, recorder, worst
 from filmwright.engine.journal import Latents
 from filmwright.engine.memory import give_back
-from filmwright.engine.proofs import prove_denoiser, prove_text
+from filmwright.engine.proofs import exact_instead, prove_denoiser, prove_text
 from filmwright.engine.rollout import roll_out
 from filmwright.engine.stream import StreamedBlocks
 from filmwright.engine.strips import joined
@@ -42,7 +42,7 @@ from filmwright.models.wan_vae import GROUP
 from filmwright.models.wan_vae_layers import Memory
 from filmwright.spec.clip import Sound
 from filmwright.spec.compositions import Composition, check_together
-from filmwright.spec.errors import DoesNotFit, WeightsError
+from filmwright.spec.errors import WeightsError
 from filmwright.spec.plan import Strategy
 from filmwright.spec.request import Keyframe, Request
 from filmwright.spec.words import Finding
@@ -251,17 +251,12 @@ class WanRunner:
         Raises:
             DoesNotFit: they do not.
         """
-        if self.strategy.exact is None:
-            off = max(
-                p["difference"]
-                for n, p in self.proofs.items()
-                if p.get("dropped") and not n.startswith("attention")
-            )
-            raise DoesNotFit(
-                f"{what} in eight bits is {off:.0%} off the exact result, and the exact one does not fit: "
-                "allow more --memory, or take another --quantize"
-            )
-        return self.strategy.exact
+        off = max(
+            p["difference"]
+            for n, p in self.proofs.items()
+            if p.get("dropped") and not n.startswith("attention")
+        )
+        return exact_instead(self.strategy, what, off)
 
     def _expert(
         self,

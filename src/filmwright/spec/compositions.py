@@ -12,8 +12,9 @@ from filmwright.spec.backends import NEEDS, AttentionBackend
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import Quantize, Request
 
-__all__ = ["FP8_CAPABILITY", "Composition", "check_together", "composition", "refusal"]
+__all__ = ["EXACT", "FP8_CAPABILITY", "Composition", "check_together", "composition", "refusal"]
 
+EXACT = ("pocket", "svd")  # families whose weights are never in eight bits
 FP8_CAPABILITY = (8, 9)  # of GPUs that multiply in fp8: Ada and later
 
 
@@ -61,9 +62,9 @@ def check_together(run: Composition) -> None:
 
 def refusal(run: Composition) -> str | None:
     """Why these cannot be together, and what to do, in one line; None where they can."""
+    if run.quantize != "none" and run.family in EXACT:
+        return f"model {run.model!r} takes no --quantize: all models but pocket and svd do"
     if run.family != "wan":
-        if run.quantize != "none":
-            return f"model {run.model!r} takes no --quantize: the models of the Wan family do"
         if run.compiled:
             return f"model {run.model!r} takes no --compile: the models of the Wan family do"
         if run.cuda_graphs:

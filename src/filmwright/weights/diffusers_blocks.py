@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from filmwright.models.quantized import QuantizedLinear
 from filmwright.spec.errors import WeightsError, listed
+from filmwright.weights.quantized_file import read_quantized
 from filmwright.weights.tensor_file import TensorPlace, read_tensor
 
-__all__ = ["block_names", "empty_net", "fill_net", "matched"]
+__all__ = ["block_names", "empty_net", "fill_net", "matched", "stored_names"]
 
 BLOCKS = {
     "HunyuanVideoTransformer3DModel": ("transformer_blocks", "single_transformer_blocks"),
@@ -64,6 +66,12 @@ def _likeness(name: str, key: str) -> tuple[int, int]:
     return (same.index(False) if False in same else len(same)), len(set(ours) & set(theirs))
 
 
+def stored_names(net: nn.Module) -> list[str]:
+    """The parameters that files have: all but the scales of weights in eight bits, which are made from these."""
+    scales = {f"{k}.scale" for k, m in net.named_modules() if isinstance(m, QuantizedLinear)}
+    return [name for name, _ in net.named_parameters(remove_duplicate=False) if name not in scales]
+
+
 def empty_net(build: Callable[[], Any], dtype: torch.dtype) -> nn.Module:
     """What `build` makes, its parameters on the meta device in `dtype`; what it computes for itself is on the host."""
     from accelerate import init_empty_weights
@@ -86,7 +94,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 def fill_net(
     net: nn.Module, places: Mapping[str, TensorPlace], device: str, *, but: Iterable[str] = ()
 ) -> None:
-    """Reads the weights of an empty net, `but` those of some blocks.
+    """Reads the weights of an empty net, into eight bits where it has such layers, `but` those of some blocks.
 
     Raises:
         WeightsError: the files lack some of them, or hold those of another net.
@@ -99,9 +107,15 @@ def fill_net(
                     f"{places[name].path} has {name} of {list(places[name].shape)}, not {list(empty.shape)}: "
                     "it is of another net"
                 )
-            tensor = read_tensor(places[name], empty.dtype).to(device)
             path, _, last = name.rpartition(".")
-            net.get_submodule(path)._parameters[last] = nn.Parameter(tensor, requires_grad=False)  # noqa: SLF001
+            owner, read = net.get_submodule(path), {}
+            if isinstance(owner, QuantizedLinear) and last == "weight":
+                mode = "int8" if empty.dtype is torch.int8 else "fp8"
+                read["weight"], read["scale"] = read_quantized(places[name], mode, owner.scale.dtype)
+            else:
+                read[last] = read_tensor(places[name], empty.dtype)
+            for part, tensor in read.items():
+                owner._parameters[part] = nn.Parameter(tensor.to(device), requires_grad=False)  # noqa: SLF001
     for module in net.modules():
         for name, buffer in module.named_buffers(recurse=False):
             module._buffers[name] = buffer.to(device)  # noqa: SLF001 (what it computes for itself)

@@ -14,6 +14,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from filmwright.models.quantized import linear_weights, quantize_layers, weight_only
 from filmwright.spec.errors import WeightsError, listed
 from filmwright.weights.card import FAMILIES, ModelCard, load_card
-from filmwright.weights.diffusers_blocks import block_names, empty_net, fill_net, matched
+from filmwright.weights.diffusers_blocks import block_names, empty_net, fill_net, matched, stored_names
 from filmwright.weights.pretrained import pretrained, transformers_library
+from filmwright.weights.quantized_file import read_running
 from filmwright.weights.saved import read_object, weight_paths
 from filmwright.weights.tensor_file import TensorPlace, read_tensor, tensor_places
 
@@ -200,6 +203,8 @@ class DiffusersFolder:
     ) -> None:
         """VAEs run in `vae_dtype`, all other nets in `dtype`; `index` is in place of the folder's own.
 
+        Weights are exact; see `in_mode`.
+
         Raises:
             WeightsError: the index cannot be read, or names a class that no family has.
         """
@@ -218,7 +223,27 @@ class DiffusersFolder:
                 raise WeightsError(f"{folder / name} is a {kind}, which no family of Filmwright's has")
             self.parts[name] = homes[kind], kind
         self.options = {k: v for k, v in index.items() if not (k.startswith("_") or isinstance(v, list))}
+        self.quantize = "none"
         self._kept: dict[str, Any] = {}
+        self._modes: dict[str, DiffusersFolder] = {"none": self}
+
+    def in_mode(self, quantize: str) -> DiffusersFolder:
+        """The same folder, with the blocks of its denoiser and of its large text encoder in eight bits as asked for, a
+        `spec.request.Quantize`.
+        """
+        if quantize not in self._modes:
+            light = copy(self)
+            light.__dict__ |= {"quantize": quantize, "_kept": {}}
+            self._modes[quantize] = light
+        return self._modes[quantize]
+
+    def mode_of(self, name: str) -> str:
+        """What the blocks of a net are in, a `spec.request.Quantize`."""
+        if name == self.denoiser:
+            return self.quantize
+        # T5 has its tokens made what one of its weights is, which is no type to compute in where that is fp8
+        widened = self.parts[name][1] != "T5EncoderModel" or self.quantize.startswith("int8")
+        return weight_only(self.quantize) if name == "text_encoder" and widened else "none"
 
     @property
     def denoiser(self) -> str:
@@ -240,12 +265,19 @@ class DiffusersFolder:
         if name not in self._kept:
             with quiet(), torch.device("meta"):
                 net = self._built(name)
-            net = net.to(self.dtype_of(name)).eval().requires_grad_(False)
+            net = self._quantized(name, net.to(self.dtype_of(name)).eval().requires_grad_(False))
             for key, values in self._statistics(name).items():
                 net.register_buffer(key, values.to(self.device))
             self._kept[name] = net
         shell: nn.Module = self._kept[name]
         return shell
+
+    def _quantized(self, name: str, net: nn.Module) -> nn.Module:
+        """An empty net with its blocks as they run."""
+        if (mode := self.mode_of(name)) != "none":
+            blocks = block_names(self.parts[name][1], net)
+            quantize_layers((net.get_submodule(block) for block in blocks), mode)
+        return net
 
     def _statistics(self, name: str) -> dict[str, Tensor]:
         """Of a VAE's latents, where its files have them."""
@@ -285,7 +317,7 @@ class DiffusersFolder:
 
     def _read(self, name: str, but: Iterable[str] = ()) -> nn.Module:
         with quiet():
-            net = empty_net(lambda: self._built(name), self.dtype_of(name))
+            net = self._quantized(name, empty_net(lambda: self._built(name), self.dtype_of(name)))
             fill_net(net, self._places(name), self.device, but=but)
         return net
 
@@ -312,9 +344,7 @@ class DiffusersFolder:
         blocks, places = self.blocks(name), self._places(name)
         shell = self.shell(name)
         return bool(blocks) and all(
-            f"{block}.{key}" in places
-            for block in blocks
-            for key, _ in shell.get_submodule(block).named_parameters()
+            f"{block}.{key}" in places for block in blocks for key in stored_names(shell.get_submodule(block))
         )
 
     def streamed_bytes(self, name: str) -> int:
@@ -342,8 +372,10 @@ class DiffusersFolder:
         """
         start = f"{self.blocks(name)[index]}."
         names = [key for key in self._places(name) if key.startswith(start)]
-        dtype = self.dtype_of(name)
-        return {key.removeprefix(start): read_tensor(self._places(name)[key], dtype) for key in names}
+        places = {key.removeprefix(start): self._places(name)[key] for key in names}
+        dtypes, mode = dict.fromkeys(places, self.dtype_of(name)), self.mode_of(name)
+        linear = linear_weights(self.shell(name).get_submodule(start[:-1]))
+        return dict(read_running(places, dtypes, linear, mode))
 
     def blocks(self, name: str) -> list[str]:
         """A net's blocks in the order in which they compute, by their names in it; none of a small net."""
@@ -353,7 +385,7 @@ class DiffusersFolder:
         """Name in the net -> place in the files."""
         key = f"places of {name}"
         if key not in self._kept:
-            names = [n for n, _ in self.shell(name).named_parameters(remove_duplicate=False)]
+            names = stored_names(self.shell(name))
             self._kept[key] = matched(names, tensor_places(weight_paths(self.folder / name)))
         found: dict[str, TensorPlace] = self._kept[key]
         return found
