@@ -10,6 +10,7 @@ import pytest
 from filmwright.cli.main import run
 from filmwright.engine.delivery import deliver_file, still_file
 from filmwright.media.deliver import Audio, deliver
+from filmwright.media.source import open_source
 from filmwright.media.video import probe, read_video
 from filmwright.provenance.manifest import Generation, clip_manifest
 from filmwright.provenance.signing import MARK, sign_file
@@ -49,6 +50,23 @@ def test_a_delivery_is_signed_and_leads_back_to_the_words(clip: Path, tmp_path: 
     assert verdict.made.ingredients[0].generation["prompt"] == PROMPT
     assert made.signed is not None
     assert made.signed.manifest == verdict.made.manifest
+
+
+def test_a_timecode_is_kept_or_given(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["deliver", str(clip), "--format", "prores-422-hq", "-o", str(tmp_path / "a.mov")]
+    assert run([*words, "--timecode", "10:00:00:12"]) == 0
+    deliver_file(tmp_path / "a.mov", tmp_path / "b.mov", format="prores-422-hq")
+    deliver_file(tmp_path / "a.mov", tmp_path / "c.mov", format="prores-422-hq", fps=Fraction(12))
+    told = [open_source(tmp_path / f"{name}.mov").timecode for name in "abc"]
+    assert told == ["10:00:00:12", "10:00:00:12", "01:00:00:00"]  # there is no frame 12 at 12 frames a second
+    assert verify_file(tmp_path / "b.mov").state == "valid"
+    capsys.readouterr()
+    assert run(["deliver", str(clip), "--timecode", "10:00:00:12", "-o", str(tmp_path / "d.mp4")]) == 2
+    said = capsys.readouterr().err
+    assert "h264 carries no timecode: leave it out, or take prores-422-hq or dnxhr-hqx" in said
+    assert run([*words[:-1], str(tmp_path / "d.mov"), "--timecode", "10:00:00:30"]) == 2
+    assert "timecode 10:00:00:30 does not exist at 24 frames a second" in capsys.readouterr().err
+    assert not list(tmp_path.glob("d.*"))
 
 
 def test_each_picture_of_a_sequence_is_signed_and_exr_says_that_it_is_not(clip: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from filmwright.media.boxes import boxes_of
 from filmwright.media.deliver import DELIVERIES, Audio, Hdr, deliver
+from filmwright.media.formats import check_timecode
 from filmwright.media.source import fitted, open_source
 from filmwright.media.video import probe
 from filmwright.spec.errors import BadRequest, MediaError
@@ -85,6 +86,34 @@ def test_codec_tags_rate_and_colour_are_read_back(tmp_path: Path, form: str) -> 
     for colour, wanted in COLOURS.items():
         path = made(tmp_path, form, flat(colour))
         assert levels(path) == pytest.approx(wanted, abs=1.2), colour
+
+
+@pytest.mark.parametrize("form", FILMS)
+def test_a_mov_has_a_timecode_track(tmp_path: Path, form: str) -> None:
+    for asked in (None, "10:20:30:05"):
+        more = {} if asked is None else {"timecode": asked}
+        path = made(tmp_path, form, flat((200, 60, 20)), **more)
+        wanted = (asked or "01:00:00:00") if DELIVERIES[form].timed else None
+        assert open_source(path).timecode == wanted
+        with av.open(str(path)) as container:
+            told = [stream.metadata.get("timecode") for stream in container.streams if stream.type == "data"]
+        assert told == ([wanted] if wanted else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "fps", "told"),
+    [
+        ("1:00:00:00", 24, "no timecode: write hours"),
+        ("24:00:00:00", 24, "no timecode"),
+        ("01:00:00:24", 24, "does not exist at 24 frames a second: its frames go from 00 to 23"),
+        ("01:00:00;00", 25, "drops labels, which 25 frames a second do not"),
+    ],
+)
+def test_what_is_no_timecode_is_refused(text: str, fps: int, told: str) -> None:
+    with pytest.raises(BadRequest, match=told):
+        check_timecode(text, Fraction(fps))
+    assert check_timecode("01:00:00;02", Fraction(30000, 1001)) == "01:00:00;02"
+    assert check_timecode("23:59:59:23", Fraction(24000, 1001)) == "23:59:59:23"
 
 
 PROFILES = {"h264": "High", "h265": "Main", "h265-10": "Main 10", "av1": "Main", "av1-10": "Main",

@@ -60,6 +60,14 @@ def deliver(
             metavar="LUFS", help="Bring the sound to this loudness: -16 for the web, -23 for broadcast."
         ),
     ] = None,
+    timecode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HH:MM:SS:FF",
+            help="Of the first frame, in a MOV; FILE's own, or 01:00:00:00, if not given.",
+            show_default=False,
+        ),
+    ] = None,
     private: Private = False,
     no_sign: NoSign = False,
     as_json: options.Json = False,
@@ -87,6 +95,7 @@ def deliver(
             fps=wanted_fps,
             hdr=Hdr() if hdr else None,
             loudness=loudness,
+            timecode=timecode,
             sign=not no_sign,
             private=private,
             on_event=drawing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from filmwright.media.deliver import Delivered, check_target, deliver
-from filmwright.media.formats import DELIVERIES, Hdr, check_delivery
-from filmwright.media.source import open_source
+from filmwright.media.formats import DELIVERIES, Delivery, Hdr, check_delivery, check_timecode
+from filmwright.media.source import Source, open_source
 from filmwright.media.stills import poster, save_still, sheet
+from filmwright.spec.cut import START_TIMECODE
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.events import Finished, OnEvent, Progress, Started, Warned
 
@@ -81,11 +83,14 @@ def deliver_file(
     fps: Fraction | None = None,
     hdr: Hdr | None = None,
     loudness: float | None = None,
+    timecode: str | None = None,
     sign: bool = True,
     private: bool = False,
     on_event: OnEvent | None = None,
 ) -> DeliveredFile:
     """Deliver a clip or film file in another form; see `media.deliver.deliver`.
+
+    The timecode is the source's own if not given, where it has one that exists at the rate, else 01:00:00:00.
 
     Signed, it names the file that it was made from, whose own chain back to the prompts it holds, unless `private`.
 
@@ -108,6 +113,7 @@ def deliver_file(
         loudness=loudness,
         sound=audio is not None,
     )
+    start = _timecode(timecode, opened, rate, form)
     target = check_target(path, form)
     if target.exists() and target.samefile(opened.path):
         raise BadRequest(f"{target} would overwrite the file that it is made from: give another with -o")
@@ -141,6 +147,7 @@ def deliver_file(
         hdr=hdr,
         loudness=loudness,
         comment=_mark() if seal is not None else None,
+        timecode=start,
         seal=seal,
         on_frame=step,
     )
@@ -148,6 +155,17 @@ def deliver_file(
         tell(Warned(code="delivery", message=note))
     tell(Finished(stage="write", seconds=time.monotonic() - began))
     return DeliveredFile(delivered=delivered, signed=done[0] if done else None)
+
+
+def _timecode(asked: str | None, source: Source, rate: Fraction, form: Delivery) -> str:
+    if asked is not None:
+        if not form.timed:
+            able = " or ".join(name for name, other in DELIVERIES.items() if other.timed)
+            raise BadRequest(f"{form.name} carries no timecode: leave it out, or take {able}")
+        return check_timecode(asked, rate)
+    with suppress(BadRequest):
+        return check_timecode(source.timecode or START_TIMECODE, rate)
+    return START_TIMECODE
 
 
 def post_clip(

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from filmwright.media.encoders import LAYOUTS, Encoder, FilmEncoder, PictureEncoder, SoundEncoder
 from filmwright.media.files import check_output, hidden_beside, say_os_error
-from filmwright.media.formats import DELIVERIES, Delivery, Hdr, check_delivery
+from filmwright.media.formats import DELIVERIES, Delivery, Hdr, check_delivery, check_timecode
+from filmwright.spec.cut import START_TIMECODE
 from filmwright.spec.errors import MediaError
 
 __all__ = ["DELIVERIES", "Audio", "Delivered", "Delivery", "Hdr", "check_target", "deliver"]
@@ -102,6 +103,7 @@ def deliver(
     hdr: Hdr | None = None,
     loudness: float | None = None,
     comment: str | None = None,
+    timecode: str = START_TIMECODE,
     seal: Callable[[Path], object] | None = None,
     on_frame: Callable[[int], object] | None = None,
 ) -> Delivered:
@@ -118,6 +120,7 @@ def deliver(
         hdr: write HDR10 instead of BT.709.
         loudness: integrated loudness to bring the sound to, in LUFS; left as it is when None.
         comment: a line to write into the file where its form has a place for one.
+        timecode: of the first frame, for the timecode track of a MOV; see `media.formats.check_timecode`.
         seal: called with each finished file under its hidden name, such as to sign it.
         on_frame: called with the number of frames written so far.
 
@@ -135,6 +138,7 @@ def deliver(
         loudness=loudness,
         sound=audio is not None,
     )
+    check_timecode(timecode, fps)
     target = check_target(path, form)
     part = hidden_beside(target)
     notes: list[str] = []
@@ -145,7 +149,7 @@ def deliver(
         stack.callback(_remove, part)
         try:
             sound = None if audio is None else _Sound(audio, loudness, target.parent, stack)
-            encoder = _encoder(part, target, form, width, height, fps, hdr, sound, comment)
+            encoder = _encoder(part, target, form, width, height, fps, hdr, sound, comment, timecode)
             stack.callback(encoder.discard)
             count = 0
             for piece in frames if form.kind != "sound" else ():
@@ -263,6 +267,7 @@ def _encoder(
     hdr: Hdr | None,
     sound: _Sound | None,
     comment: str | None,
+    timecode: str,
 ) -> Encoder:
     heard = None if sound is None else (sound.rate, sound.channels)
     if form.kind == "pictures":
@@ -270,7 +275,9 @@ def _encoder(
     if form.kind == "sound":
         assert heard is not None
         return SoundEncoder(part, form, heard, comment)
-    return FilmEncoder(part, form, width, height, fps, hdr=hdr, sound=heard, comment=comment)
+    return FilmEncoder(
+        part, form, width, height, fps, hdr=hdr, sound=heard, comment=comment, timecode=timecode
+    )
 
 
 def _check_piece(piece: NDArray[Any], width: int, height: int) -> None:

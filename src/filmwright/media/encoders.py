@@ -73,8 +73,11 @@ class FilmEncoder:
         hdr: Hdr | None,
         sound: tuple[int, int] | None,
         comment: str | None,
+        timecode: str,
     ) -> None:
-        """`sound` is samples a second and channels of what comes; None is a silent film."""
+        """`sound` is samples a second and channels of what comes; None is a silent film. `timecode` is the first
+        frame's, where the form has a place for it.
+        """
         self.path, self.form, self.hdr, self.fps = path, form, hdr, fps
         self.num_frames = 0
         self._reformatter = VideoReformatter()
@@ -84,6 +87,8 @@ class FilmEncoder:
         self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
         if comment:
             self._container.metadata["comment"] = comment
+        if form.timed:
+            self._container.metadata["timecode"] = timecode  # a track of its own, as editors look for
         stream = cast(
             "VideoStream", self._container.add_stream(form.codec, rate=fps, options=_options(form, hdr))
         )

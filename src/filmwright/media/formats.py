@@ -6,6 +6,7 @@ Nothing heavy is imported here, so that a bad combination is refused at once.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,10 +15,12 @@ from typing import Literal
 
 from filmwright.spec.errors import BadRequest
 
-__all__ = ["DELIVERIES", "Delivery", "Hdr", "check_delivery", "parse_fps", "parse_size"]
+__all__ = ["DELIVERIES", "Delivery", "Hdr", "check_delivery", "check_timecode", "parse_fps", "parse_size"]
 
 MAX_SIDE = 8192  # what HEVC level 6.2 and every decoder at hand can take
 MAX_FPS = 240
+TIMECODE = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)([:;])(\d{2,3})")
+DROPPING = (Fraction(30000, 1001), Fraction(60000, 1001))  # rates whose timecode may drop labels
 LOUDNESS_RANGE = (-40.0, -5.0)  # LUFS: below is inaudible, above cannot be reached without distortion
 
 
@@ -42,6 +45,11 @@ class Delivery:
     step: tuple[int, int] = (1, 1)
     least: tuple[int, int] = (16, 16)
     hdr: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether its file has a timecode track."""
+        return self.suffix == ".mov"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +256,29 @@ def check_delivery(
     if not 1 <= fps <= MAX_FPS:
         raise BadRequest(f"{float(fps):g} frames a second are out of range: take 1 to {MAX_FPS}")
     return found
+
+
+def check_timecode(text: str, fps: Fraction) -> str:
+    """The timecode of a first frame, HH:MM:SS:FF, with ; before the frames where labels are dropped.
+
+    Raises:
+        BadRequest: it is none, or does not exist at this rate.
+    """
+    found = TIMECODE.fullmatch(text)
+    if found is None:
+        raise BadRequest(
+            f"{text[:40]!r} is no timecode: write hours, minutes, seconds and frames, such as 01:00:00:00"
+        )
+    if int(found[5]) >= math.ceil(fps):
+        raise BadRequest(
+            f"timecode {text} does not exist at {float(fps):.6g} frames a second: "
+            f"its frames go from 00 to {math.ceil(fps) - 1:02d}"
+        )
+    if found[4] == ";" and fps not in DROPPING:
+        raise BadRequest(
+            f"timecode {text} drops labels, which {float(fps):.6g} frames a second do not: write : before the frames"
+        )
+    return text
 
 
 def parse_fps(text: str) -> Fraction:

@@ -44,6 +44,7 @@ class Source:
     num_frames: int  # as the file says; 0 where it is silent
     rate: int = 0  # samples a second; 0 is no sound
     channels: int = 0
+    timecode: str | None = None  # of the first frame, where the file says one
 
     @property
     def seconds(self) -> float:
@@ -132,6 +133,7 @@ def open_source(path: Path | str) -> Source:
             heard = 0 if sound is None else int(sound.codec_context.sample_rate)
             channels = 0 if sound is None else int(sound.codec_context.channels)
             found = (context.width, context.height, stream.frames)
+            timecode = stream.metadata.get("timecode")
             guessed = 0
             if not stream.frames and container.duration and rate:
                 guessed = round(container.duration / 1_000_000 * rate)
@@ -156,6 +158,7 @@ def open_source(path: Path | str) -> Source:
         num_frames=found[2] or guessed,
         rate=heard,
         channels=channels,
+        timecode=timecode,
     )
 
 

@@ -71,6 +71,7 @@ def assemble(
             hdr=output.hdr,
             loudness=output.loudness,
             comment=comment,
+            timecode=cut.start_timecode,
             on_frame=on_frame,
         )
         return Assembled(notes=made.notes)

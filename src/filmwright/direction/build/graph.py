@@ -231,6 +231,8 @@ def deliverable(
             form["fps"] = str(output.fps)
         if output.kind != "film":
             del everything["sounds"]
+    if output.suffix == ".mov":
+        form["timecode"] = cut.start_timecode
     if output.loudness is not None:
         form["loudness"] = output.loudness
     inputs = {

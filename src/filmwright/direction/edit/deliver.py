@@ -19,7 +19,7 @@ from filmwright.media.deliver import Audio, Delivered, Hdr
 from filmwright.media.deliver import deliver as deliver_media
 from filmwright.media.sound import RATE
 from filmwright.media.stills import poster, save_still
-from filmwright.spec.cut import Cut
+from filmwright.spec.cut import START_TIMECODE, Cut
 
 __all__ = ["deliver", "deliver_poster"]
 
@@ -36,6 +36,7 @@ def deliver(
     hdr: bool = False,
     loudness: float | None = None,
     comment: str | None = None,
+    timecode: str = START_TIMECODE,
     on_frame: Callable[[int], None] | None = None,
 ) -> Delivered:
     """Writes frames, uint8 [H,W,3] sRGB each, and sound, float32 [2, n] at 48 kHz, to `path`, whole or not at all.
@@ -57,6 +58,7 @@ def deliver(
         hdr=Hdr() if hdr else None,
         loudness=loudness,
         comment=comment,
+        timecode=timecode,
         on_frame=on_frame,
     )
 
