@@ -265,7 +265,7 @@ print(json.dumps({"plan": plan.plain(), "digest": made.frames_digest, "warnings"
     ("mode", "compiled", "strategies"),
     [
         ("none", "plain", ("held", "staged")),
-        ("int8", "plain", ("held", "staged", "streamed")),
+        ("int8", "plain", ("held", "streamed")),
         pytest.param("int8-dynamic", "plain", ("held",), marks=pytest.mark.slow),
         pytest.param("fp8", "plain", ("held", "staged"), marks=pytest.mark.slow),
         pytest.param("int8-dynamic", "compiled", ("held",), marks=pytest.mark.slow),

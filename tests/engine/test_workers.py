@@ -108,6 +108,21 @@ def test_a_run_that_is_cancelled_says_so_in_one_line_and_leaves_no_process(start
     assert all(map(gone, team.values()))
 
 
+def test_one_that_waits_for_the_others_is_stopped_at_once(tmp_path: Path) -> None:
+    words = "from filmwright.engine.parallel import join; print('joins', flush=True); join('cpu')"
+    environment = {**os.environ, "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", TEAM: str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", words], env=environment, stdout=subprocess.PIPE) as waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        time.sleep(0.5)
+        assert waiting.poll() is None
+        waiting.send_signal(signal.SIGINT)
+        try:
+            assert waiting.wait(timeout=60) == -signal.SIGINT
+        finally:
+            waiting.kill()
+
+
 def test_a_process_that_is_killed_ends_the_others_and_is_named(started: Start) -> None:
     command = started("--steps", "200", "--frames", "81")
     team = at_its_plan(command)

@@ -8,7 +8,10 @@ every frame's tokens for all heads, and for attention all tokens for a part of t
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from filmwright.engine.workers import TEAM
+from filmwright.engine.workers import STOPPING, TEAM
 from filmwright.models.wan import Attend
 from filmwright.spec.errors import BadRequest
 
@@ -113,11 +116,26 @@ def join(device: str) -> str:
         backend = "nccl" if device.startswith("cuda") else "gloo"
         where = f"file://{os.environ[TEAM]}/meeting" if TEAM in os.environ else "env://"
         rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        dist.init_process_group(backend, init_method=where, rank=rank, world_size=count)
+        with _stoppable():
+            dist.init_process_group(backend, init_method=where, rank=rank, world_size=count)
     if device.startswith("cuda"):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     return device
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Within, Ctrl-C ends this process at once: nothing is begun, and who waits in C++ hears of no exception."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave() -> None:
