@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from filmwright.engine.memory import give_back
 from filmwright.engine.proofs import SMALL, TOO_FAR, entry, or_none
 from filmwright.weights.diffusers_folder import DiffusersFolder
 
@@ -48,6 +49,7 @@ def prove_net(
     finally:
         handle.remove()
     del net, blocks
+    give_back(folder.device)  # what the pipeline held is gone before a block is loaded
     plain = _adds(folder, name, args, kwargs)
     near = or_none(lambda: _adds(folder.in_mode(mode), name, args, kwargs))
     return entry(near, plain, TOO_FAR[folder.in_mode(mode).mode_of(name)])
