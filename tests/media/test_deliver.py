@@ -16,7 +16,7 @@ from filmwright.media.deliver import DELIVERIES, Audio, Hdr, deliver
 from filmwright.media.formats import check_timecode
 from filmwright.media.source import fitted, open_source
 from filmwright.media.video import probe
-from filmwright.spec.errors import BadRequest, MediaError
+from filmwright.spec.errors import BadRequest, MediaError, TimelineError
 
 FPS = Fraction(24000, 1001)
 FILMS = [name for name, form in DELIVERIES.items() if form.kind == "film"]
@@ -103,17 +103,22 @@ def test_a_mov_has_a_timecode_track(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fps", "told"),
     [
-        ("1:00:00:00", 24, "no timecode: write hours"),
-        ("24:00:00:00", 24, "no timecode"),
-        ("01:00:00:24", 24, "does not exist at 24 frames a second: its frames go from 00 to 23"),
-        ("01:00:00;00", 25, "drops labels, which 25 frames a second do not"),
+        ("1:00:00:00", 24, "is no timecode; it has the form 01:00:00:00"),
+        ("24:00:00:00", 24, "timecode 24:00:00:00 does not exist at 24"),
+        ("01:00:00:24", 24, "does not exist at 24 frames a second"),
+        ("01:00:00;00", 25, "drop frames exist at 29.97 and 59.94 only, not at 25"),
+        ("01:01:00;00", Fraction(30000, 1001), "is dropped"),
     ],
 )
 def test_what_is_no_timecode_is_refused(text: str, fps: int, told: str) -> None:
-    with pytest.raises(BadRequest, match=told):
+    with pytest.raises(TimelineError, match=told):
         check_timecode(text, Fraction(fps))
-    assert check_timecode("01:00:00;02", Fraction(30000, 1001)) == "01:00:00;02"
+
+
+def test_timecodes_that_are() -> None:
+    assert check_timecode("01:01:00;02", Fraction(30000, 1001)) == "01:01:00;02"
     assert check_timecode("23:59:59:23", Fraction(24000, 1001)) == "23:59:59:23"
+    assert check_timecode("01:00:00:12", Fraction(25, 2)) == "01:00:00:12"  # no rate of a timeline
 
 
 PROFILES = {"h264": "High", "h265": "Main", "h265-10": "Main 10", "av1": "Main", "av1-10": "Main",

@@ -45,8 +45,8 @@ def export_film(
     from filmwright.direction.film.opened import open_film
     from filmwright.direction.timeline.exchange import SUFFIXES, write_timeline
     from filmwright.direction.timeline.film_edit import copy_media, edit_of_film, is_private
-    from filmwright.direction.timeline.timecode import parse_rate
     from filmwright.media.files import check_output, say_os_error
+    from filmwright.spec.timecode import parse_rate
 
     check_output(target, suffixes=SUFFIXES)
     opened = open_film(film)

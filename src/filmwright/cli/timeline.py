@@ -138,7 +138,7 @@ def check(
 
 def _read(path: Path, fps: str | None) -> Imported:
     from filmwright.direction.timeline.exchange import read_timeline
-    from filmwright.direction.timeline.timecode import parse_rate
+    from filmwright.spec.timecode import parse_rate
 
     return read_timeline(path, rate=parse_rate(fps) if fps is not None else None)
 

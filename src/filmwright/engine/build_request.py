@@ -33,7 +33,7 @@ from filmwright.engine.other_models import naming_others
 from filmwright.media.files import digest_file
 from filmwright.media.image import check_image, upright_size
 from filmwright.spec.backends import ATTENTION_BACKENDS, is_installed
-from filmwright.spec.compositions import check_together, composition
+from filmwright.spec.compositions import AS_THEY_ARE, check_together, composition
 from filmwright.spec.errors import BadRequest, NotThisModel
 from filmwright.spec.request import (
     QUANTIZE,
@@ -67,7 +67,6 @@ Value = TypeVar("Value")
 DEFAULT_MODEL = "pocket"
 MAX_PROMPT_LETTERS = 1000
 MAX_LORA_WEIGHT = 10
-WITHOUT_LORA = ("pocket", "svd")  # families
 NO_CACHE: tuple[float, CacheBy] = (0.0, "first-block")
 SEED_BITS = 31  # of a seed drawn for the user: short enough to be typed again
 
@@ -398,7 +397,7 @@ def _check_gate(request: Request, card: ModelCard) -> None:
 
 
 def _check_loras(request: Request, card: ModelCard) -> None:
-    if request.loras and card.family in WITHOUT_LORA:
+    if request.loras and card.family in AS_THEY_ARE:
         raise BadRequest(f"model {card.name!r} takes no LoRA: all models but pocket and svd do")
     for lora in request.loras:
         if lora.expert != "both" and card.boundary is None:

@@ -17,7 +17,7 @@ from filmwright.media.formats import DELIVERIES, Delivery, Hdr, check_delivery, 
 from filmwright.media.source import Source, open_source
 from filmwright.media.stills import poster, save_still, sheet
 from filmwright.spec.cut import START_TIMECODE
-from filmwright.spec.errors import BadRequest
+from filmwright.spec.errors import BadRequest, TimelineError
 from filmwright.spec.events import Finished, OnEvent, Progress, Started, Warned
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def deliver_file(
 
     Raises:
         BadRequest: the form cannot hold it, or it would overwrite its source; nothing was begun.
+        TimelineError: no timecode, or one that does not exist at the rate; nothing was begun.
         CredentialsError: the keys are unsafe or cannot be written.
         MediaError: it cannot be read or written; nothing is left.
     """
@@ -163,7 +164,7 @@ def _timecode(asked: str | None, source: Source, rate: Fraction, form: Delivery)
             able = " or ".join(name for name, other in DELIVERIES.items() if other.timed)
             raise BadRequest(f"{form.name} carries no timecode: leave it out, or take {able}")
         return check_timecode(asked, rate)
-    with suppress(BadRequest):
+    with suppress(TimelineError):
         return check_timecode(source.timecode or START_TIMECODE, rate)
     return START_TIMECODE
 

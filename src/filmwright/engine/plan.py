@@ -26,7 +26,7 @@ from filmwright.engine.host_tier import with_host
 from filmwright.engine.memory import available, give_back, resident
 from filmwright.engine.rates import kept_rates, rates_of
 from filmwright.engine.wan_work import Work, wan_works
-from filmwright.spec.compositions import EXACT
+from filmwright.spec.compositions import AS_THEY_ARE
 from filmwright.spec.errors import DoesNotFit, WeightsError
 from filmwright.spec.plan import Phase, Plan, Strategy, say_bytes
 from filmwright.spec.request import Keyframe, Request
@@ -150,7 +150,7 @@ def _first_that_fits(plans: list[Plan], free: int) -> Literal["held", "staged", 
 
 def _lighter(request: Request, free: int, plans_of: Callable[[Request], list[Plan]]) -> str:
     """What else would do, where eight bits would."""
-    if load_card(request.model).family in EXACT or request.quantize != "none":
+    if load_card(request.model).family in AS_THEY_ARE or request.quantize != "none":
         return ""
     fits = _first_that_fits(plans_of(request.model_copy(update={"quantize": "int8"})), free)
     return "" if fits is None else "; with --quantize int8 it would fit as it is"

@@ -126,6 +126,7 @@ def deliver(
 
     Raises:
         BadRequest: the form cannot hold this; nothing was begun.
+        TimelineError: no timecode, or one that does not exist at the rate; nothing was begun.
         MediaError: the file cannot be written, or a piece has another shape; nothing is left then.
     """
     fps = Fraction(fps)

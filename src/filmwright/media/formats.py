@@ -6,7 +6,6 @@ Nothing heavy is imported here, so that a bad combination is refused at once.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,13 +13,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from filmwright.spec.errors import BadRequest
+from filmwright.spec.timecode import Rate, frame_of, rate_of, timecode
 
 __all__ = ["DELIVERIES", "Delivery", "Hdr", "check_delivery", "check_timecode", "parse_fps", "parse_size"]
 
 MAX_SIDE = 8192  # what HEVC level 6.2 and every decoder at hand can take
 MAX_FPS = 240
-TIMECODE = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)([:;])(\d{2,3})")
-DROPPING = (Fraction(30000, 1001), Fraction(60000, 1001))  # rates whose timecode may drop labels
 LOUDNESS_RANGE = (-40.0, -5.0)  # LUFS: below is inaudible, above cannot be reached without distortion
 
 
@@ -262,23 +260,10 @@ def check_timecode(text: str, fps: Fraction) -> str:
     """The timecode of a first frame, HH:MM:SS:FF, with ; before the frames where labels are dropped.
 
     Raises:
-        BadRequest: it is none, or does not exist at this rate.
+        TimelineError: it is none, or does not exist at this rate.
     """
-    found = TIMECODE.fullmatch(text)
-    if found is None:
-        raise BadRequest(
-            f"{text[:40]!r} is no timecode: write hours, minutes, seconds and frames, such as 01:00:00:00"
-        )
-    if int(found[5]) >= math.ceil(fps):
-        raise BadRequest(
-            f"timecode {text} does not exist at {float(fps):.6g} frames a second: "
-            f"its frames go from 00 to {math.ceil(fps) - 1:02d}"
-        )
-    if found[4] == ";" and fps not in DROPPING:
-        raise BadRequest(
-            f"timecode {text} drops labels, which {float(fps):.6g} frames a second do not: write : before the frames"
-        )
-    return text
+    rate = rate_of(fps, drop=True) if ";" in text else Rate(fps=fps)
+    return timecode(frame_of(text, rate), rate)
 
 
 def parse_fps(text: str) -> Fraction:

@@ -12,9 +12,9 @@ from filmwright.spec.backends import NEEDS, AttentionBackend
 from filmwright.spec.errors import BadRequest
 from filmwright.spec.request import Quantize, Request
 
-__all__ = ["EXACT", "FP8_CAPABILITY", "Composition", "check_together", "composition", "refusal"]
+__all__ = ["AS_THEY_ARE", "FP8_CAPABILITY", "Composition", "check_together", "composition", "refusal"]
 
-EXACT = ("pocket", "svd")  # families whose weights are never in eight bits
+AS_THEY_ARE = ("pocket", "svd")  # families whose weights take neither eight bits nor LoRAs
 FP8_CAPABILITY = (8, 9)  # of GPUs that multiply in fp8: Ada and later
 
 
@@ -62,7 +62,7 @@ def check_together(run: Composition) -> None:
 
 def refusal(run: Composition) -> str | None:
     """Why these cannot be together, and what to do, in one line; None where they can."""
-    if run.quantize != "none" and run.family in EXACT:
+    if run.quantize != "none" and run.family in AS_THEY_ARE:
         return f"model {run.model!r} takes no --quantize: all models but pocket and svd do"
     if run.family != "wan":
         if run.compiled:

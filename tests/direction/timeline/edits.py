@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from filmwright.direction.timeline.edit import Edit, Event, Join, Marker, Media, Sound, Title
-from filmwright.direction.timeline.timecode import Rate, parse_rate, timecode
+from filmwright.spec.timecode import Rate, parse_rate, timecode
 
 RATES = ("24000/1001", "24", "25", "29.97df", "30000/1001", "30", "59.94df", "60")
 

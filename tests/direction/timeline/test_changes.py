@@ -16,8 +16,8 @@ from filmwright.direction.timeline.compare import differences
 from filmwright.direction.timeline.edit import Edit, Event, Join, Marker, Title
 from filmwright.direction.timeline.exchange import CANNOT, SUFFIXES, read_timeline, write_timeline
 from filmwright.direction.timeline.otio_write import timeline_of_edit
-from filmwright.direction.timeline.timecode import parse_rate
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import parse_rate
 
 
 def laid(edit: Edit, events: list[Event]) -> Edit:

@@ -12,8 +12,8 @@ from filmwright.direction.timeline.edit import Edit, Event, Join, check_edit
 from filmwright.direction.timeline.edl_read import read_edl
 from filmwright.direction.timeline.edl_write import write_edl
 from filmwright.direction.timeline.marks import reel_names
-from filmwright.direction.timeline.timecode import parse_rate
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import parse_rate
 
 
 def frames(stamp: str, base: int) -> int:

@@ -14,9 +14,9 @@ from filmwright.direction.film.opened import OpenFilm, open_film
 from filmwright.direction.timeline.edit import Edit, Join
 from filmwright.direction.timeline.exchange import SUFFIXES, read_timeline, write_timeline
 from filmwright.direction.timeline.film_edit import TakenOver, edit_of_film, take_over
-from filmwright.direction.timeline.timecode import parse_rate
 from filmwright.media.video import probe
 from filmwright.spec.errors import BadRequest, TimelineError
+from filmwright.spec.timecode import parse_rate
 
 FILM = """# my film
 title: Three balls

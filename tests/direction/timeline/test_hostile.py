@@ -13,8 +13,8 @@ import pytest
 
 from direction.timeline.edits import full, simple
 from filmwright.direction.timeline.exchange import SUFFIXES, read_timeline, write_timeline
-from filmwright.direction.timeline.timecode import parse_rate
 from filmwright.spec.errors import FilmwrightError, TimelineError
+from filmwright.spec.timecode import parse_rate
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE fcpxml [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
 <!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><fcpxml version="1.10">&c;</fcpxml>"""

@@ -25,8 +25,8 @@ from filmwright.direction.timeline.edit import (
 )
 from filmwright.direction.timeline.exchange import CANNOT, SUFFIXES, read_timeline, write_timeline
 from filmwright.direction.timeline.fcp7_write import COLORS
-from filmwright.direction.timeline.timecode import parse_rate
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import parse_rate
 
 
 def trip(edit: Edit, path: Path, **how: object) -> tuple[set[str], set[str], tuple[Loss, ...]]:

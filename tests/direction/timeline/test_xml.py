@@ -16,8 +16,8 @@ from defusedxml import ElementTree
 from direction.timeline.edits import RATES, full, simple
 from filmwright.direction.timeline.edit import Join
 from filmwright.direction.timeline.exchange import Imported, read_timeline, write_timeline
-from filmwright.direction.timeline.timecode import parse_rate
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import parse_rate
 
 ANCHORED = "(audio |video |clip |title |asset-clip |spine )*"
 MARKERS = "(marker |chapter-marker )*"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from filmwright.direction.timeline.edit import Edit, Event, Marker, plain_text
 from filmwright.direction.timeline.match import Matched, match
-from filmwright.direction.timeline.timecode import timecode
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import timecode
 
 if TYPE_CHECKING:
     import opentimelineio as otio

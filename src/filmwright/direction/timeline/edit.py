@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from filmwright.direction.timeline.timecode import Rate, timecode
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import Rate, timecode
 
 __all__ = [
     "FEATURES",

@@ -13,8 +13,8 @@ from fractions import Fraction
 
 from filmwright.direction.timeline.edit import Edit, Event, Join, Marker, Media, Sound
 from filmwright.direction.timeline.marks import read_note, with_note
-from filmwright.direction.timeline.timecode import Rate, frame_of, parse_rate
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import Rate, frame_of, parse_rate
 
 __all__ = ["MAX_EDL_BYTES", "read_edl"]
 

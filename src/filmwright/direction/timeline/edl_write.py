@@ -13,8 +13,8 @@ from fractions import Fraction
 
 from filmwright.direction.timeline.edit import Edit, Event, Loss, Losses, Marker, Sound, plain_text
 from filmwright.direction.timeline.marks import NOTE, note_of, reel_names
-from filmwright.direction.timeline.timecode import timecode
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import timecode
 
 __all__ = ["LOCATOR_COLORS", "MAX_EDL_EVENTS", "under", "write_edl"]
 

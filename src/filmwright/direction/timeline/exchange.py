@@ -21,10 +21,10 @@ from filmwright.direction.timeline.fcp7_read import read_fcp7
 from filmwright.direction.timeline.fcp7_write import write_fcp7
 from filmwright.direction.timeline.fcpxml_read import read_fcpxml
 from filmwright.direction.timeline.fcpxml_write import write_fcpxml
-from filmwright.direction.timeline.timecode import Rate
 from filmwright.direction.timeline.xml_tree import MAX_XML_BYTES, parse_xml
 from filmwright.media.files import check_output, replacing, write_atomic
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import Rate
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -23,8 +23,8 @@ from filmwright.direction.timeline.edit import (
     plain_text,
 )
 from filmwright.direction.timeline.marks import note_of, reel_names, url_of
-from filmwright.direction.timeline.timecode import timecode
 from filmwright.direction.timeline.xml_tree import Node, xml_text
+from filmwright.spec.timecode import timecode
 
 __all__ = ["COLORS", "MAX_DECIBELS", "MIN_DECIBELS", "write_fcp7"]
 

@@ -13,9 +13,9 @@ from fractions import Fraction
 
 from filmwright.direction.timeline.edit import MAX_FRAMES, Edit, Event, Join, Marker, Media, Sound, Title
 from filmwright.direction.timeline.marks import path_of, read_note, with_note
-from filmwright.direction.timeline.timecode import Rate, rate_of
 from filmwright.direction.timeline.xml_tree import Node
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import Rate, rate_of
 
 __all__ = ["read_fcpxml"]
 

@@ -29,9 +29,9 @@ from filmwright.direction.timeline.edit import Edit, Event, Loss, Marker, plain_
 from filmwright.direction.timeline.exchange import CANNOT, Imported
 from filmwright.direction.timeline.from_cut import WIPES, edit_of_cut
 from filmwright.direction.timeline.match import match
-from filmwright.direction.timeline.timecode import Rate
 from filmwright.media.files import digest_file, replacing, write_atomic
 from filmwright.spec.errors import BadFilm, BadRequest, TimelineError, WeightsError
+from filmwright.spec.timecode import Rate
 from filmwright.weights.card import load_card
 
 __all__ = ["TakenOver", "copy_media", "edit_of_film", "is_private", "media_name", "take_over"]

@@ -21,8 +21,8 @@ from filmwright.direction.timeline.edit import (
     check_edit,
     plain_text,
 )
-from filmwright.direction.timeline.timecode import frame_of, rate_of
 from filmwright.spec.cut import Cut, CutEvent, Grade
+from filmwright.spec.timecode import frame_of, rate_of
 
 __all__ = ["edit_of_cut"]
 

@@ -30,8 +30,8 @@ from filmwright.direction.timeline.edit import (
 )  # fmt: skip
 from filmwright.direction.timeline.marks import path_of
 from filmwright.direction.timeline.otio_write import KEY, TITLES
-from filmwright.direction.timeline.timecode import Rate, parse_rate, rate_near
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import Rate, parse_rate, rate_near
 
 __all__ = ["MAX_OTIO_BYTES", "edit_of", "parse_otio"]
 

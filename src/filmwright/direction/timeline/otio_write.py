@@ -26,8 +26,8 @@ from filmwright.direction.timeline.edit import (
     plain_text,
 )  # fmt: skip
 from filmwright.direction.timeline.marks import url_of
-from filmwright.direction.timeline.timecode import Rate
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import Rate
 
 __all__ = ["KEY", "TITLES", "timeline_of_edit"]
 

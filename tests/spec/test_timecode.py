@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filmwright.direction.timeline.timecode import Rate, frame_of, parse_rate, rate_near, rate_of, timecode
 from filmwright.spec.errors import TimelineError
+from filmwright.spec.timecode import Rate, frame_of, parse_rate, rate_near, rate_of, timecode
 
 RATES = ["24000/1001", "24", "25", "29.97", "29.97df", "30", "50", "59.94", "59.94df", "60"]
 DAY = {"29.97df": 2_589_408, "59.94df": 5_178_816}  # frames of 24 hours by the clock
